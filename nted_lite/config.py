@@ -1,0 +1,192 @@
+"""Every choice of a model and of a training, as frozen dataclasses, and the named presets.
+
+Tuples run from coarse to fine: entry 0 belongs to 16 rows, entry 1 to 32, and so on up to the image's own. They are
+saved as JSON beside the weights, and the command line is made from them.
+"""
+
+from dataclasses import dataclass, field, fields
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What NTED and its discriminator are made of. The defaults below the first five fields are the paper's."""
+
+    channels: tuple[int, ...] = (64, 64, 32)
+    """width of the networks at 16, 32, 64 ... rows; its length says how large the image is"""
+    textures: tuple[int, ...] = (8, 16, 0)
+    """k, the number of semantic entities at 16, 32, 64 ... rows; 0 is a resolution without them"""
+    kernels: tuple[int, ...] = (1, 3, 3)
+    """kernel size of extraction and distribution at 16, 32, 64 ... rows"""
+    discriminator_channels: tuple[int, ...] = (64, 64, 64, 64, 32)
+    """width of the discriminator at 4, 8, 16 ... rows"""
+    pose_channels: int = 20
+    """channels of the pose map"""
+    temperature: float = 1.0
+    """factor on the extraction logits (a departure from the paper if not 1)"""
+    residuals: int = 0
+    """residual blocks at each encoder level of at most 32 rows (a departure if not 0)"""
+    coordinates: bool = False
+    """whether both encoders also read a y and an x channel (a departure if true)"""
+
+    def __post_init__(self):
+        for item in fields(self):  # JSON knows lists only
+            if isinstance(getattr(self, item.name), list):
+                object.__setattr__(self, item.name, tuple(getattr(self, item.name)))
+        if len(self.channels) < 2:
+            raise ValueError(f"channels {self.channels}: at least two resolutions (16 and 32 rows) are needed")
+        for name in ("textures", "kernels"):
+            if len(getattr(self, name)) != len(self.channels):
+                raise ValueError(f"{name} {getattr(self, name)} and channels {self.channels} differ in length")
+        if self.textures[-1]:
+            raise ValueError(f"textures {self.textures}: the finest resolution cannot have any, so end with 0")
+        if len(self.discriminator_channels) != len(self.channels) + 2:
+            raise ValueError(f"discriminator_channels needs {len(self.channels) + 2} widths, at 4, 8, 16 ... rows")
+
+    def rows(self, level: int) -> int:
+        """Rows of the features at a level: 16, 32, 64 ..."""
+        return 16 * 2**level
+
+    @property
+    def height(self) -> int:
+        """Rows of the image."""
+        return self.rows(len(self.channels) - 1)
+
+    @property
+    def width(self) -> int:
+        """Columns of the image; people stand in 16:11."""
+        return self.height * 11 // 16
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each loss counts; 0 leaves it out."""
+
+    reconstruction: float = 15.0
+    """attention reconstruction: the maps' own estimate of the target"""
+    pixel: float = 10.0
+    """L1 between the pixels"""
+    perceptual: float = 1.0
+    """L1 between features"""
+    style: float = 1.0
+    """L1 between Gram matrices of features, inside the perceptual weight"""
+    adversarial: float = 0.0
+    """logistic GAN loss of the generator"""
+    parts: float = 0.0
+    """warm start: cross-entropy of the maps with the true parts, which only synthetic people have (a departure)"""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained."""
+
+    steps: int = 10_000
+    """optimiser steps"""
+    pairs: int = 4
+    """pairs in a step, over all processes; each is used in both directions, so images = 2 x pairs"""
+    lr: float = 2e-3
+    """learning rate of the generator's Adam"""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Adam's betas; the discriminator's are (0, 0.99), and both of its settings are scaled by 16/17 for lazy R1"""
+    decay: float = 0.3
+    """share of the steps, at the end, over which the learning rate falls to 0 (half a cosine)"""
+    ema: float = 0.998
+    """decay per step of the averaged weights, which are the model that is used"""
+    weights: LossWeights = field(default_factory=LossWeights)
+    adversarial_start: int = 20_000
+    """step at which the adversarial loss begins"""
+    r1: float = 10.0
+    """R1 gradient penalty on real images"""
+    r1_every: int = 16
+    """steps from one R1 penalty to the next; each counts this many times"""
+    parts_steps: int = 1800
+    """steps over which the warm start decays to 0"""
+    seed: int = 0
+    """of the weights; the data of step s depend on s alone"""
+    log_every: int = 50
+    """steps between scalars"""
+    sample_every: int = 1000
+    """steps between sample grids"""
+    checkpoint_every: int = 500
+    """steps between checkpoints"""
+
+    def __post_init__(self):
+        for item in fields(self):
+            if isinstance(getattr(self, item.name), list):
+                object.__setattr__(self, item.name, tuple(getattr(self, item.name)))
+        if isinstance(self.weights, dict):
+            object.__setattr__(self, "weights", LossWeights(**self.weights))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model and the training that suits it."""
+
+    model: ModelConfig
+    train: TrainConfig
+
+
+_PAPER_TRAIN = TrainConfig(
+    steps=1_200_000,
+    pairs=8,
+    betas=(0.0, 0.99),
+    decay=0.0,
+    ema=0.5 ** (32 / 10_000),
+    weights=LossWeights(reconstruction=15, pixel=0, perceptual=2, style=500, adversarial=1.5),
+)
+
+PRESETS = {
+    "people-64": Preset(
+        ModelConfig(
+            channels=(64, 64, 32),
+            textures=(8, 16, 0),
+            kernels=(1, 3, 3),
+            discriminator_channels=(64, 64, 64, 64, 32),
+            temperature=8.0,
+            residuals=1,
+            coordinates=True,
+        ),
+        TrainConfig(),
+    ),
+    "people-128": Preset(
+        ModelConfig(
+            channels=(96, 96, 64, 32),
+            textures=(8, 16, 16, 0),
+            kernels=(1, 3, 3, 3),
+            discriminator_channels=(96, 96, 96, 96, 64, 32),
+            temperature=8.0,
+            residuals=1,
+            coordinates=True,
+        ),
+        TrainConfig(steps=50_000),
+    ),
+    "fashion-256": Preset(
+        ModelConfig(
+            channels=(512, 512, 512, 256, 128),
+            textures=(16, 32, 64, 64, 0),
+            kernels=(1, 3, 3, 3, 3),
+            discriminator_channels=(512, 512, 512, 512, 512, 256, 128),
+        ),
+        _PAPER_TRAIN,
+    ),
+    "fashion-512": Preset(
+        ModelConfig(
+            channels=(512, 512, 512, 256, 128, 64),
+            textures=(16, 32, 32, 64, 64, 0),
+            kernels=(1, 3, 3, 3, 3, 3),
+            discriminator_channels=(512, 512, 512, 512, 512, 256, 128, 64),
+        ),
+        _PAPER_TRAIN,
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    """A named preset. Raises ValueError that lists the names if there is none of that name."""
+    if name not in PRESETS:
+        raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def model_config(name_or_config: "str | ModelConfig") -> ModelConfig:
+    """A preset's model, or the configuration itself."""
+    return preset(name_or_config).model if isinstance(name_or_config, str) else name_or_config

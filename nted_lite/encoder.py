@@ -1,0 +1,86 @@
+"""The encoder: an image or a pose map down to 16 rows, with neural textures taken on the way.
+
+Two of them make NTED's first half. The reference encoder reads the photo and extracts textures at several scales; the
+skeleton encoder reads the pose and extracts nothing. Notebook 04 builds it level by level.
+"""
+
+import math
+
+import torch
+from einops import pack
+from torch import Tensor, nn
+
+from nted_lite.config import ModelConfig
+from nted_lite.layers import Activation, DownConv2d, EqualConv2d
+from nted_lite.texture import Extraction
+
+
+def with_coordinates(image: Tensor) -> Tensor:
+    """Append a y and an x channel, each from -1 to 1: `b c h w -> b c+2 h w`."""
+    b, _, h, w = image.shape
+    y = torch.linspace(-1, 1, h, device=image.device, dtype=image.dtype)
+    x = torch.linspace(-1, 1, w, device=image.device, dtype=image.dtype)
+    grid = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(b, -1, -1, -1)
+    return pack([image, grid], "b * h w")[0]
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions beside the identity: more depth at a small resolution. `b c h w -> b c h w`."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv0 = EqualConv2d(channels, channels, 3, padding=1)
+        self.activate0 = Activation(channels)
+        self.conv1 = EqualConv2d(channels, channels, 3, padding=1)
+        self.activate1 = Activation(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        hidden = self.activate0(self.conv0(features))
+        return (features + self.activate1(self.conv1(hidden))) / math.sqrt(2)
+
+
+class Level(nn.Module):
+    """Half the rows, then (with textures) two extractions that read the same features with their own weights."""
+
+    def __init__(self, config: ModelConfig, level: int, textures: int):
+        super().__init__()
+        channels = config.channels[level]
+        self.down = DownConv2d(config.channels[level + 1], channels)
+        self.activate = Activation(channels)
+        depth = config.residuals if config.rows(level) <= 32 else 0
+        self.residuals = nn.Sequential(*[Residual(channels) for _ in range(depth)])
+        self.extractions = nn.ModuleList(
+            Extraction(channels, textures, config.kernels[level], config.temperature) for _ in range(2 * bool(textures))
+        )
+
+    def forward(self, features: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        features = self.residuals(self.activate(self.down(features)))
+        return features, [extraction(features) for extraction in self.extractions]
+
+
+class Encoder(nn.Module):
+    """From `inputs` channels at full size to `channels[0]` at 16 rows.
+
+    returns  b c 16 w              the last features
+             [(textures, map)...]  two per level with textures, fine to coarse: the order in which they arise
+    """
+
+    def __init__(self, config: ModelConfig, inputs: int, extracts: bool):
+        super().__init__()
+        self.coordinates = config.coordinates
+        self.first = EqualConv2d(inputs + 2 * self.coordinates, config.channels[-1], 1)
+        self.activate = Activation(config.channels[-1])
+        self.levels = nn.ModuleList(
+            Level(config, level, config.textures[level] if extracts else 0)
+            for level in reversed(range(len(config.channels) - 1))
+        )
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        if self.coordinates:
+            image = with_coordinates(image)
+        features = self.activate(self.first(image))
+        found = []
+        for level in self.levels:
+            features, extracted = level(features)
+            found += extracted
+        return features, found

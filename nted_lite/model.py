@@ -1,0 +1,111 @@
+"""NTED: the reference encoder, the skeleton encoder and the renderer, joined by neural textures.
+
+    reference --reference encoder--> textures ----.
+                                                  v
+    pose -------skeleton encoder--> features --> renderer --> image
+
+Ren et al. (2204.06160), section 3. Notebook 05 arrives at this file.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from nted_lite import official
+from nted_lite.config import ModelConfig, model_config
+from nted_lite.encoder import Encoder
+from nted_lite.renderer import Renderer
+
+
+@dataclass(frozen=True)
+class Textures:
+    """What a reference image is made of, one entry an operation, coarse to fine, in the order the renderer uses them."""
+
+    vectors: tuple[Tensor, ...]
+    """b k c each: the neural textures"""
+    extraction: tuple[Tensor, ...]
+    """b k h w each: where each was averaged; sums to 1 over h w"""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A rendered image and the maps that say which texture went where."""
+
+    image: Tensor
+    """b 3 h w, about -1..1"""
+    distribution: tuple[Tensor, ...]
+    """b k h w each, in the order of the textures; sums to 1 over k"""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Everything that one forward pass of NTED makes."""
+
+    image: Tensor
+    """b 3 h w, about -1..1"""
+    textures: tuple[Tensor, ...]
+    """b k c each, coarse to fine"""
+    extraction: tuple[Tensor, ...]
+    """b k h w each, sums to 1 over h w"""
+    distribution: tuple[Tensor, ...]
+    """b k h w each, sums to 1 over k"""
+
+
+class NTED(nn.Module, PyTorchModelHubMixin, library_name="nted-lite", license="mit"):
+    """Re-render a person in another pose.
+
+    config  a ModelConfig, or the name of a preset
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config = model_config(config)
+        self.reference_encoder = Encoder(config, inputs=3, extracts=True)
+        self.skeleton_encoder = Encoder(config, inputs=config.pose_channels, extracts=False)
+        self.renderer = Renderer(config)
+
+    def extract(self, reference: Tensor) -> Textures:
+        """The neural textures of a photo.
+
+        reference  b 3 h w, -1..1, of the model's size (ValueError otherwise)
+        """
+        self._check(reference, 3, "reference")
+        _, found = self.reference_encoder(reference)
+        # The encoder finds (0, 1) fine to coarse; the renderer uses (1, 0) coarse to fine: exactly the reverse.
+        vectors, maps = zip(*reversed(found), strict=True)
+        return Textures(vectors, maps)
+
+    def render(self, pose: Tensor, textures: Textures) -> Rendering:
+        """A person of these textures in this pose.
+
+        pose      b 20 h w, 0..1: the pose map of `nted_lite.pose` (ValueError if of another size)
+        textures  what `extract` returned, or a mixture of several
+        """
+        self._check(pose, self.config.pose_channels, "pose")
+        features, _ = self.skeleton_encoder(pose)
+        return Rendering(*self.renderer(features, textures.vectors))
+
+    def forward(self, reference: Tensor, pose: Tensor) -> Transfer:
+        """`render(pose, extract(reference))`, with everything made on the way."""
+        textures = self.extract(reference)
+        rendering = self.render(pose, textures)
+        return Transfer(rendering.image, textures.vectors, textures.extraction, rendering.distribution)
+
+    def _check(self, image: Tensor, channels: int, name: str) -> None:
+        wanted = (channels, self.config.height, self.config.width)
+        if image.ndim != 4 or tuple(image.shape[1:]) != wanted:
+            raise ValueError(f"{name} is {tuple(image.shape)}; this model reads (b, {', '.join(map(str, wanted))})")
+
+    @classmethod
+    def from_official(cls, source: "str | Path | dict", config: "str | ModelConfig" = "fashion-256") -> "NTED":
+        """A model with the averaged weights (`net_G_ema`) of a published checkpoint.
+
+        source  path of the file, its dictionary, or the network's own state
+        config  a preset's name, or a ModelConfig
+        raises  ValueError that names every missing, unused or misshapen tensor
+        """
+        model = cls(model_config(config))
+        official.load(model, official.read(source, "net_G_ema"), official.GENERATOR_NAMES)
+        return model.eval()
