@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What NTED and its discriminator are made of. The defaults below the first five fields are the paper's."""
+    """What NTED and its discriminator are made of. The last three fields depart from the paper, unless left alone."""
 
     channels: tuple[int, ...] = (64, 64, 32)
     """width of the networks at 16, 32, 64 ... rows; its length says how large the image is"""
@@ -23,8 +23,8 @@ class ModelConfig:
     """channels of the pose map"""
     temperature: float = 1.0
     """factor on the extraction logits (a departure from the paper if not 1)"""
-    residuals: int = 0
-    """residual blocks at each encoder level of at most 32 rows (a departure if not 0)"""
+    residuals: tuple[int, ...] = ()
+    """residual blocks in each encoder at 16, 32 ... rows (a departure if not empty)"""
     coordinates: bool = False
     """whether both encoders also read a y and an x channel (a departure if true)"""
 
@@ -83,6 +83,8 @@ class TrainConfig:
     """optimiser steps"""
     pairs: int = 4
     """pairs in a step, over all processes; each is used in both directions, so images = 2 x pairs"""
+    draw_ahead: int = 8
+    """steps whose people are drawn together, which is faster than one step's at a time"""
     lr: float = 2e-3
     """learning rate of the generator's Adam"""
     betas: tuple[float, float] = (0.9, 0.99)
@@ -142,7 +144,7 @@ PRESETS = {
             kernels=(1, 3, 3),
             discriminator_channels=(64, 64, 64, 64, 32),
             temperature=8.0,
-            residuals=1,
+            residuals=(2,),
             coordinates=True,
         ),
         TrainConfig(),
@@ -154,7 +156,7 @@ PRESETS = {
             kernels=(1, 3, 3, 3),
             discriminator_channels=(96, 96, 96, 96, 64, 32),
             temperature=8.0,
-            residuals=1,
+            residuals=(2,),
             coordinates=True,
         ),
         TrainConfig(steps=50_000),

@@ -47,7 +47,7 @@ class Level(nn.Module):
         channels = config.channels[level]
         self.down = DownConv2d(config.channels[level + 1], channels)
         self.activate = Activation(channels)
-        depth = config.residuals if config.rows(level) <= 32 else 0
+        depth = config.residuals[level] if level < len(config.residuals) else 0
         self.residuals = nn.Sequential(*[Residual(channels) for _ in range(depth)])
         self.extractions = nn.ModuleList(
             Extraction(channels, textures, config.kernels[level], config.temperature) for _ in range(2 * bool(textures))

@@ -21,7 +21,7 @@ from nted_lite.renderer import Renderer
 
 @dataclass(frozen=True)
 class Textures:
-    """What a reference image is made of, one entry an operation, coarse to fine, in the order the renderer uses them."""
+    """What a reference image is made of: one entry an operation, coarse to fine, in the order the renderer uses."""
 
     vectors: tuple[Tensor, ...]
     """b k c each: the neural textures"""

@@ -1,0 +1,82 @@
+"""`nted-lite`: every command of the package, made from the same dataclasses that the package uses."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from accelerate import Accelerator
+from tyro.conf import OmitArgPrefixes
+
+from nted_lite.config import ModelConfig, Preset, TrainConfig, preset
+
+
+def main() -> None:
+    """Run a command; bad input ends in one clear line."""
+    try:
+        # The preset's values are the defaults of every option, so it is looked up before the options are parsed.
+        commands = {"train": train_command(preset(_peek("--preset", "people-64"))), "train-parser": train_parser}
+        tyro.extras.subcommand_cli_from_dict(commands, prog="nted-lite", description=__doc__)
+    except (ValueError, OSError, FloatingPointError) as error:
+        sys.exit(f"nted-lite: {error}")
+
+
+def _peek(option: str, default: str) -> str:
+    """The value of an option in the command line: `--option value` or `--option=value`."""
+    for word, after in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
+        if word == option:
+            return after
+        if word.startswith(option + "="):
+            return word.partition("=")[2]
+    return default
+
+
+def train_command(chosen: Preset):
+    """The command `train`, with the values of a preset as its defaults."""
+
+    def train(
+        out: Path,
+        preset: str = "people-64",
+        model: ModelConfig = chosen.model,
+        config: Annotated[TrainConfig, OmitArgPrefixes] = chosen.train,
+        device: str = "",
+        mixed_precision: str = "no",
+        resume: bool = False,
+    ) -> None:
+        """Train a preset on synthetic people.
+
+        Args:
+            out: folder for the checkpoint, TensorBoard scalars and sample grids
+            preset: people-64, people-128, fashion-256 or fashion-512
+            model: changes to the preset's model
+            config: changes to the preset's training
+            device: "cpu" to leave a GPU unused
+            mixed_precision: no, bf16 or fp16
+            resume: continue the training in `out`
+        """
+        from nted_lite import training
+        from nted_lite.features import people_parser
+
+        accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+        out.mkdir(parents=True, exist_ok=True)
+        source = training.people_source(model.height)
+        training.train(model, config, out, source, people_parser(), resume, accelerator)
+
+    return train
+
+
+def train_parser(out: Path, steps: int = 1500) -> None:
+    """Train the people parser, the network of the perceptual loss on synthetic people.
+
+    Args:
+        out: folder for its weights and metrics.json
+        steps: optimiser steps of 16 people
+    """
+    from nted_lite import features
+
+    parser = features.train_parser(steps)
+    parser.save_pretrained(out)
+    quality = features.parser_quality(parser)
+    (out / "metrics.json").write_text(json.dumps({"steps": steps, **quality}, indent=2) + "\n")
+    print(json.dumps(quality, indent=2))

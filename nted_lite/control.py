@@ -1,0 +1,73 @@
+"""Appearance control: dress one person in another one's garment by exchanging neural textures.
+
+NTED (2204.06160), section 3.4. The textures of a model that nobody told about parts are found by looking at where the
+renderer puts them: those that lie on the garment are taken from the second person.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, reduce
+from torch import Tensor
+
+from nted_lite.features import PeopleParser
+from nted_lite.model import NTED, Rendering, Textures
+from nted_lite.people import PARTS
+
+
+def select(distributions: Sequence[Sequence[Tensor]], masks: Sequence[Tensor], threshold: float = 3.0) -> list[Tensor]:
+    """Which textures make an area of interest.
+
+    distributions  of each picture (reference and garment, say): b k h w an operation
+    masks          of each picture: b H W, bool, its area of interest
+    threshold      a texture is chosen if its mean share of the area is at least `threshold / k` in any of the pictures
+    returns        b k an operation: 1 where the texture is chosen, else 0
+    """
+    shares = []
+    for operations, mask in zip(distributions, masks, strict=True):
+        shares.append([_mean_over(d, mask) for d in operations])
+    largest = [torch.stack(share).amax(0) for share in zip(*shares, strict=True)]
+    return [(share >= threshold / share.shape[1]).float() for share in largest]
+
+
+def _mean_over(distribution: Tensor, mask: Tensor) -> Tensor:
+    """Mean of a map b k h w over a mask b H W -> b k; 0 where the mask is empty."""
+    area = F.interpolate(rearrange(mask.float(), "b h w -> b 1 h w"), size=distribution.shape[-2:], mode="area")
+    return reduce(distribution * area, "b k h w -> b k", "sum") / reduce(area, "b 1 h w -> b 1", "sum").clamp_min(1e-6)
+
+
+def fuse(reference: Textures, garment: Textures, coefficients: Sequence[Tensor]) -> Textures:
+    """Move from the reference's textures towards the garment's: `T_r + a (T_g - T_r)`.
+
+    coefficients  a: b k (or k) an operation; 0 keeps the reference's texture, 1 takes the garment's
+    """
+    vectors = tuple(
+        r + a[..., None] * (g - r) for r, g, a in zip(reference.vectors, garment.vectors, coefficients, strict=True)
+    )
+    return Textures(vectors, reference.extraction)
+
+
+def area_of(parser: PeopleParser, image: Tensor, part: str) -> Tensor:
+    """Where the people parser sees a part. image b 3 h w -> b h w bool"""
+    return parser.parse(image.clamp(-1, 1)).parts.argmax(dim=1) == PARTS.index(part)
+
+
+@torch.no_grad()
+def wear(
+    model: NTED, parser: PeopleParser, reference: Tensor, garment: Tensor, pose: Tensor, part: str = "top",
+    threshold: float = 3.0,
+) -> tuple[Rendering, list[Tensor]]:  # fmt: skip
+    """The reference person in a pose, wearing the garment of another.
+
+    reference  b 3 h w   who
+    garment    b 3 h w   whose garment
+    pose       b 20 h w  in which pose
+    part       one of PARTS: what to take over
+    returns    the rendering, and the coefficients b k an operation that were chosen for it
+    """
+    textures = [model.extract(image) for image in (reference, garment)]
+    renderings = [model.render(pose, t) for t in textures]
+    masks = [area_of(parser, rendering.image, part) for rendering in renderings]
+    coefficients = select([rendering.distribution for rendering in renderings], masks, threshold)
+    return model.render(pose, fuse(*textures, coefficients)), coefficients

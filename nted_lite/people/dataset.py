@@ -1,0 +1,39 @@
+"""Pairs of pictures of one person, and which people belong to which split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nted_lite.people.body import sample_poses
+from nted_lite.people.chance import Batch
+from nted_lite.people.render import View, render
+from nted_lite.people.wardrobe import People, sample_people
+
+# One seed per split: people of different splits never meet. Each split is endless, index 0, 1, 2, ...
+SPLITS = {"train": 20220416, "validation": 7, "test": 11}
+
+
+@dataclass(frozen=True)
+class Pair(Batch):
+    """Two pictures of each of b people in different poses."""
+
+    people: People
+    reference: View
+    target: View
+
+
+@torch.no_grad()
+def pairs(seed: int, index: Tensor, height: int = 64, device: torch.device | str = "cpu") -> Pair:
+    """Views 0 (reference) and 1 (target) of the people (seed, index).
+
+    seed    one of SPLITS' values, or any other integer
+    index   b int64, any device
+    height  pixels, a multiple of 16; the width is height * 11 / 16
+    """
+    index = index.to(device)
+    people = sample_people(seed, index)
+    reference, target = (render(people, sample_poses(seed, index, view), height) for view in (0, 1))
+    return Pair(people, reference, target)

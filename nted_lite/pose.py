@@ -1,0 +1,270 @@
+"""The pose input: 18 key points become a map of 20 channels, drawn for a whole batch at once.
+
+    channels 0-2    a coloured stick figure: a disc for each joint, a translucent ellipse for each limb
+    channels 3-19   one per limb: the city-block distance of every pixel to that limb's ellipse
+
+At 256 rows and above the map is, pixel for pixel, what OpenCV's `ellipse2Poly`, `fillConvexPoly`, `circle` and
+`distanceTransform` draw one person and one limb at a time: the input that the published NTED models (2204.06160) were
+trained on. Below 256 rows the lines get thinner and the distances longer in proportion, so that a small map means the
+same as a large one. The definition serves synthetic people and DeepFashion alike.
+
+The trick that makes it fast: a filled ellipse is one span of pixels in each row. So a limb is two numbers per row, the
+outline gives them with one scatter, and the distance to the limb *within* a row needs no search.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+JOINTS = (
+    "nose", "neck",
+    "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist",
+    "right hip", "right knee", "right ankle", "left hip", "left knee", "left ankle",
+    "right eye", "left eye", "right ear", "left ear",
+)  # fmt: skip
+"""The 18 key points of OpenPose in COCO-18 order; right and left are the person's own."""
+
+LIMBS = (
+    (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7),
+    (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
+    (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
+)  # fmt: skip
+"""The 17 limbs as pairs of joints, in the order in which they are drawn and in which their channels come."""
+
+COLOURS = (
+    (0, 0, 255), (0, 85, 255), (0, 170, 255), (0, 255, 255), (0, 255, 170), (0, 255, 85),
+    (0, 255, 0), (85, 255, 0), (170, 255, 0), (255, 255, 0), (255, 170, 0), (255, 85, 0),
+    (255, 0, 0), (255, 0, 85), (255, 0, 170), (255, 0, 255), (170, 0, 255), (85, 0, 255),
+)  # fmt: skip
+"""Channels 0, 1, 2 of joint i and of limb i, 0..255. The list is OpenPose's, red to violet, but blue comes first."""
+
+MISSING = -1.0
+FAR = 8192  # "no pixel of the limb in this row": beyond any distance in the frame, and small enough for int16
+
+
+def pose_map(keypoints: Tensor, visible: Tensor | None = None, height: int = 256, width: int | None = None) -> Tensor:
+    """Draw key points as the 20-channel pose map.
+
+    keypoints  b 18 2   (x, y) in pixels of the height x width frame; a joint may lie outside the frame
+    visible    b 18     bool, False where a joint is missing; None: missing where x or y is exactly -1
+    height     rows of the map
+    width      columns of the map; None: height * 11 // 16
+    returns    b 20 height width   float32, 0..1, on the device of the key points
+
+    Channels 0-2: the stick figure on black. Channels 3-19: city-block distance to limb l in pixels of a 256-row map,
+    divided by 3, truncated, at most 255, divided by 255: 0 on the limb, 1 far away. A limb with a missing joint, or
+    with no pixel in the frame, is 1 everywhere; a person with no joint at all is an empty figure and 17 channels of 1.
+
+    NTED (2204.06160), its published pose input. Raises ValueError for a wrong shape or type, and for coordinates that
+    are NaN or beyond 10,000 pixels.
+    """
+    width = height * 11 // 16 if width is None else width
+    visible = check(keypoints, visible, height, width)
+    pose = torch.empty(len(keypoints), 3 + len(LIMBS), height, width, device=keypoints.device)
+    people = max(1, 4_000_000 // (len(LIMBS) * height * width)) if pose.device.type == "cpu" else max(1, len(pose))
+    for portion in zip(keypoints.split(people), visible.split(people), pose.split(people)):
+        draw(*portion)  # on a CPU as many people at a time as its cache holds
+    return pose
+
+
+def draw(keypoints: Tensor, visible: Tensor, pose: Tensor) -> None:
+    """Fill pose, b 20 h w, in place with the map of keypoints, b 18 2, and visible, b 18; see `pose_map`."""
+    height, width = pose.shape[2:]
+    scale = min(1.0, height / 256)
+    radius = max(1, int(4 * scale))
+    left, right = limb_spans(keypoints, visible, radius, height, width)
+    discs = joint_discs(keypoints, visible, radius, height, width)
+    pose[:, :3] = stick_figure(discs, left, right)
+    pose[:, 3:] = city_block(left, right, width)
+    pose[:, 3:].div_(3 * scale).floor_().clamp_(max=255)
+    pose.div_(255)
+
+
+def check(keypoints: Tensor, visible: Tensor | None, height: int, width: int) -> Tensor:
+    """The joints that are there, b 18 bool; one ValueError for each kind of bad input of `pose_map`."""
+    if keypoints.ndim != 3 or keypoints.shape[1:] != (len(JOINTS), 2) or not keypoints.is_floating_point():
+        raise ValueError(f"keypoints must be floats of shape b 18 2, not {keypoints.dtype} {tuple(keypoints.shape)}")
+    if not (keypoints.abs() <= 10_000).all():
+        raise ValueError("keypoints must be numbers within 10,000 pixels of the frame; one is NaN, infinite or beyond")
+    if min(height, width) < 1:
+        raise ValueError(f"the map needs at least one row and one column, not {height} x {width}")
+    if visible is None:
+        return (keypoints != MISSING).all(-1)
+    if visible.shape != keypoints.shape[:2] or visible.dtype != torch.bool:
+        raise ValueError(f"visible must be bool of shape b 18, not {visible.dtype} {tuple(visible.shape)}")
+    return visible
+
+
+def limb_spans(keypoints: Tensor, visible: Tensor, radius: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The first and last column of each limb's filled ellipse in each row.
+
+    keypoints  b 18 2;  visible  b 18 bool;  radius  half-width of a limb in pixels
+    returns    b 17 height, twice, int16; where the limb has no pixel in a row, (FAR, -FAR)
+
+    Every pixel of the outline votes for its row: the smallest column is the left end, the largest the right end.
+    """
+    x, y = ellipse_outline(keypoints, radius)
+    gap_limb, gap_x, gap_y = edge_pixels(x, y, height)
+    limb = torch.arange(len(x), device=x.device)[:, None]
+    row = [limb * (height + 2) + y.clamp_(-1, height), gap_limb * (height + 2) + gap_y.clamp_(-1, height)]
+    row = torch.cat([part.flatten() for part in row]).add_(1)  # each limb has a spare row above and below the frame
+    x = torch.cat([x.flatten(), gap_x]).clamp_(-1, width).short()
+
+    blank = x.new_full((limb.numel() * (height + 2),), FAR)
+    left, right = blank.scatter_reduce(0, row, x, "amin"), (-blank).scatter_reduce(0, row, x, "amax")
+    left, right = (rearrange(end, "(b l h) -> b l h", l=len(LIMBS), h=height + 2)[..., 1:-1] for end in (left, right))
+    start, end = torch.tensor(LIMBS, device=x.device).T
+    present = (visible[:, start] & visible[:, end])[..., None] & (left < width) & (right >= 0)
+    return torch.where(present, left, FAR), torch.where(present, right, -FAR)
+
+
+def ellipse_outline(keypoints: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    """The vertices of each limb's ellipse, one per degree, as OpenCV's `ellipse2Poly` rounds them.
+
+    keypoints  b 18 2  ->  x and y of the vertices, (b l) 360 each, int64
+
+    Centre, semi-axes and angle are truncated to whole pixels and degrees first. In double precision, because a vertex
+    halfway between two pixels must round as OpenCV's does: to even.
+    """
+    device = keypoints.device
+    exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no double
+    joints = keypoints.to(exact)[:, torch.tensor(LIMBS, device=device)]
+    first, second = rearrange(joints, "b l end xy -> end (b l) xy")
+    centre = ((first + second) / 2).trunc()
+    along = first - second  # this way round: the truncation of the angle depends on it
+    half_length = (along.norm(dim=-1) / 2).trunc()
+    angle = torch.atan2(along[:, 1], along[:, 0]).rad2deg().long() % 360
+
+    sine = torch.arange(360, dtype=torch.float64).deg2rad().sin()
+    sine = (sine * 1e7).round().div(1e7).float().to(device, exact)  # OpenCV's table: 7 decimals, single precision
+    cosine = sine.roll(-90)
+    unit = torch.stack([torch.ones_like(sine), cosine, radius * sine])
+    x = torch.stack([centre[:, 0], half_length * cosine[angle], -sine[angle]], dim=1) @ unit
+    y = torch.stack([centre[:, 1], half_length * sine[angle], cosine[angle]], dim=1) @ unit
+    return x.round_().long(), y.round_().long()
+
+
+def edge_pixels(x: Tensor, y: Tensor, height: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The pixels between neighbouring vertices that do not touch: Bresenham lines, ties broken as OpenCV does.
+
+    x, y     n 360   vertices of n ellipses
+    returns  the ellipse, x and y of each pixel, all of one length, int64
+
+    Vertices one degree apart touch unless the ellipse is longer than about 115 pixels, so this is often empty.
+    """
+    limb = (((x[:, 0] - x[:, 180]).abs() > 100) | ((y[:, 0] - y[:, 180]).abs() > 100)).nonzero()[:, 0]
+    x0, y0 = x[limb], y[limb]
+    x1, y1 = x0.roll(-1, 1), y0.roll(-1, 1)
+    steps = (x1 - x0).abs().maximum((y1 - y0).abs())
+    keep = (steps > 1) & (y0.maximum(y1) >= 0) & (y0.minimum(y1) < height)
+    limb, steps = limb[:, None].expand_as(keep)[keep], steps[keep]
+    x0, y0, x1, y1 = x0[keep], y0[keep], x1[keep], y1[keep]
+    swap = x1 < x0  # OpenCV walks from left to right
+    dx, dy = (x1 - x0).abs(), torch.where(swap, y0 - y1, y1 - y0)
+    x0, y0 = x0.minimum(x1), torch.where(swap, y1, y0)
+
+    edge = torch.arange(len(steps), device=x.device).repeat_interleave(steps - 1)
+    k = torch.arange(len(edge), device=x.device) - ((steps - 1).cumsum(0) - (steps - 1))[edge] + 1
+    limb, steps, x0, y0, dx, dy = (value[edge] for value in (limb, steps, x0, y0, dx, dy))
+    down = (2 * k * dy.abs() + steps - 1).div(2 * steps, rounding_mode="floor") * dy.sign()  # ties to the start
+    left = (2 * k * dx + steps - 1).div(2 * steps, rounding_mode="floor")
+    right = (2 * k * dx + steps).div(2 * steps, rounding_mode="floor")  # the fill rounds a tie the other way
+    return torch.cat([limb, limb]), torch.cat([x0 + left, x0 + right]), torch.cat([y0 + down, y0 + down])
+
+
+def city_block(left: Tensor, right: Tensor, width: int) -> Tensor:
+    """The exact city-block distance |dx| + |dy| of every pixel to a shape given by one span of columns per row.
+
+    left, right  b l h    first and last column of the shape in each row, int16; (FAR, -FAR) for none
+    returns      b l h w  distance in pixels, int16; 0 inside, FAR - width or more if the shape is empty
+
+    The distance is separable. Along a row it is the distance to the span. Over the rows it is the minimum over y' of
+    within[y'] + |y - y'|: a cumulative minimum of within - y down the rows, then one of within + y up the rows. (Row by
+    row, as torch.cummin also returns indices and is ten times slower on a CPU.)
+    """
+    column = torch.arange(width, dtype=left.dtype, device=left.device)
+    row = torch.arange(left.shape[2], dtype=left.dtype, device=left.device)[:, None]
+    distance = left[..., None] - column
+    torch.maximum(distance, column - right[..., None], out=distance).clamp_(min=0)
+    down = distance.sub_(row).unbind(2)
+    for above, here in pairwise(down):
+        torch.minimum(above, here, out=here)
+    up = distance.add_(2 * row).unbind(2)[::-1]
+    for below, here in pairwise(up):
+        torch.minimum(below, here, out=here)
+    return distance.sub_(row)
+
+
+def joint_discs(keypoints: Tensor, visible: Tensor, radius: int, height: int, width: int) -> Tensor:
+    """Which joint's disc covers each pixel: b height width, 0 for none, else joint + 1. Later joints lie on top."""
+    reach = torch.arange(-radius, radius + 1, device=keypoints.device)
+    dy, dx = (reach[:, None] ** 2 + reach**2 <= radius**2).nonzero().T - radius
+    x, y = (rearrange(keypoints.long(), "b j xy -> xy b j 1") + torch.stack([dx, dy])[:, None, None]).unbind(0)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & visible[..., None]
+    pixel = torch.where(inside, y * width + x, height * width)  # one spare pixel for all that is off the frame
+    joint = torch.arange(1, len(JOINTS) + 1, device=keypoints.device)[:, None].expand_as(pixel)
+    canvas = joint.new_zeros(len(keypoints), height * width + 1)
+    canvas.scatter_reduce_(1, rearrange(pixel, "b j p -> b (j p)"), rearrange(joint, "b j p -> b (j p)"), "amax")
+    return rearrange(canvas[:, :-1], "b (h w) -> b h w", h=height)
+
+
+def stick_figure(discs: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Blend the limbs over the discs, in order: 0.4 of what is there, 0.6 of the limb's colour, whole numbers.
+
+    discs        b h w   0 for none, else joint + 1
+    left, right  b 17 h  first and last column of each limb in each row; (FAR, -FAR) for none
+    returns      b 3 h w 0..255
+
+    The limbs cover few pixels, so these are listed, limb by limb, and only they are touched.
+    """
+    height, width = discs.shape[1:]
+    colours = torch.tensor(((0, 0, 0), *COLOURS), dtype=torch.float32, device=discs.device)
+    canvas = colours[discs.flatten()]
+
+    left, right = (rearrange(end, "b l h -> l (b h)").long() for end in (left.clamp(min=0), right.clamp(max=width - 1)))
+    length = (right - left + 1).clamp_(min=0)
+    first = torch.arange(length.shape[1], device=discs.device) * width + left
+    before = length.flatten().cumsum(0) - length.flatten()
+    pixel = torch.arange(int(length.sum()), device=discs.device)
+    pixel = pixel + (first.flatten() - before).repeat_interleave(length.flatten())
+    for covered, colour in zip(pixel.split(length.sum(1).tolist()), colours[1:]):
+        canvas[covered] = (0.4 * canvas[covered] + 0.6 * colour).round_()
+    return rearrange(canvas, "(b h w) c -> b c h w", h=height, w=width)
+
+
+def read_keypoints(path: str | Path) -> Tensor:
+    """Read a published key point file: 18 lines `x y`, `-1 -1` for a missing joint.
+
+    returns  18 2   float64, as written: pixels of the 256 x 256 frame; `to_frame` brings them into a picture's frame
+
+    Raises ValueError naming the file and the line for a wrong number of lines, NaN, or what is not two numbers.
+    """
+    lines = Path(path).read_text().splitlines()
+    if len(lines) != len(JOINTS):
+        raise ValueError(f"{path}: {len(lines)} lines where {len(JOINTS)} key points `x y` were expected")
+    points = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            x, y = map(float, line.split())
+        except ValueError:
+            raise ValueError(f"{path}, line {number}: {line!r} is not two numbers `x y`") from None
+        points.append((x, y))
+        if not all(map(torch.isfinite, torch.tensor(points[-1]))):
+            raise ValueError(f"{path}, line {number}: {line!r} is not finite")
+    return torch.tensor(points, dtype=torch.float64)
+
+
+def to_frame(keypoints: Tensor, height: int, width: int | None = None) -> Tensor:
+    """From the 256 x 256 frame of the published files to the frame of a height x width picture.
+
+    keypoints  ... 18 2  ->  ... 18 2   pixels; a joint with -1 in x or y is missing and becomes (-1, -1)
+
+    The published pictures are the middle 176 of those 256 columns: x loses 40, then both axes are scaled.
+    """
+    width = height * 11 // 16 if width is None else width
+    offset, scale = keypoints.new_tensor([40, 0]), keypoints.new_tensor([width / 176, height / 256])
+    missing = (keypoints == MISSING).any(-1, keepdim=True)
+    return torch.where(missing, MISSING, (keypoints - offset) * scale)
