@@ -16,7 +16,10 @@ def main() -> None:
     """Run a command; bad input ends in one clear line."""
     try:
         # The preset's values are the defaults of every option, so it is looked up before the options are parsed.
-        commands = {"train": train_command(preset(_peek("--preset", "people-64"))), "train-parser": train_parser}
+        chosen = preset(_peek("--preset", "people-64"))
+        commands = {
+            "demo": demo, "evaluate": evaluate, "train": train_command(chosen), "train-parser": train_parser,
+        }  # fmt: skip
         tyro.extras.subcommand_cli_from_dict(commands, prog="nted-lite", description=__doc__)
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"nted-lite: {error}")
@@ -64,6 +67,37 @@ def train_command(chosen: Preset):
         training.train(model, config, out, source, people_parser(), resume, accelerator)
 
     return train
+
+
+def evaluate(checkpoint: Path, people: int = 1024, out: Path | None = None) -> None:
+    """Measure a model on held-out synthetic people, beside the baselines.
+
+    Args:
+        checkpoint: folder with config.json and model.safetensors
+        people: how many test people, numbers 0, 1, 2 ... of the test seed
+        out: file for the measures, as JSON (default: metrics.json in the checkpoint's folder)
+    """
+    from nted_lite import metrics
+    from nted_lite.features import people_parser
+    from nted_lite.model import load_pretrained
+
+    measured = metrics.evaluate_people(load_pretrained(checkpoint), people_parser(), people)
+    print(metrics.report(measured))
+    out = out or checkpoint / "metrics.json"
+    out.write_text(json.dumps(measured, indent=2) + "\n")
+    print(f"written to {out}")
+
+
+def demo(out: Path = Path("build/demo"), people: int = 128) -> None:
+    """Re-pose and re-dress people whom the shipped model has never seen.
+
+    Args:
+        out: folder for the pictures
+        people: how many of them the table of measures is made from
+    """
+    from nted_lite.demo import run
+
+    run(out, people)
 
 
 def train_parser(out: Path, steps: int = 1500) -> None:

@@ -51,13 +51,10 @@ class Discriminator(nn.Module):
 
     image    b 3 h w   -1..1, b a multiple of min(b, 4)
     returns  b 1
-
-    config is a ModelConfig, or the name of a preset.
     """
 
-    def __init__(self, config: "str | ModelConfig"):
+    def __init__(self, config: ModelConfig):
         super().__init__()
-        config = model_config(config)
         widths = config.discriminator_channels  # at 4, 8, 16 ... rows
         self.first = EqualConv2d(3, widths[-1], 1)
         self.activate = Activation(widths[-1])
@@ -78,6 +75,6 @@ class Discriminator(nn.Module):
     @classmethod
     def from_official(cls, source: "str | Path | dict", config: "str | ModelConfig" = "fashion-256") -> "Discriminator":
         """A discriminator with the weights (`net_D`) of a published checkpoint; see `NTED.from_official`."""
-        model = cls(config)
+        model = cls(model_config(config))
         official.load(model, official.read(source, "net_D"), official.DISCRIMINATOR_NAMES)
         return model.eval()

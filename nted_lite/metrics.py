@@ -1,6 +1,5 @@
 """How good a model is: on any pictures, and on synthetic people, who know the truth about themselves."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,7 +159,7 @@ def evaluate_people(model: NTED, parser: PeopleParser, people: int = 1024, batch
     """Every measure of a model on held-out synthetic people, beside the baselines. -> a dictionary, as metrics.json"""
     height = model.config.height
     numbers = torch.arange(people)
-    mean_image = pairs(SPLITS["train"], torch.arange(512), height).target.image.mean(0, keepdim=True)
+    mean_image = _mean_image(height)
     rows: dict[str, dict[str, list[Tensor]]] = {}
     counts: list[Tensor] = []
     for index in tqdm(numbers.split(batch), desc="evaluating", mininterval=5):
@@ -190,6 +189,12 @@ def evaluate_people(model: NTED, parser: PeopleParser, people: int = 1024, batch
     }  # fmt: skip
 
 
+def _mean_image(height: int, people: int = 256) -> Tensor:
+    index = torch.arange(people)
+    seed = SPLITS["train"]
+    return render(sample_people(seed, index), sample_poses(seed, index, 0), height).image.mean(0, keepdim=True)
+
+
 def _drawn_in_it(model: NTED, index: Tensor, test: Test) -> Tensor:
     """The model's picture when the reference itself already wears the other top: the best a swap can hope for."""
     seed, height = SPLITS["test"], model.config.height
@@ -202,11 +207,23 @@ def _append(rows: dict, row: str, values: dict[str, Tensor]) -> None:
         rows.setdefault(row, {}).setdefault(name, []).append(value)
 
 
-def table(measured: dict, columns: Callable[[str], bool] = lambda name: True) -> str:
-    """The similarity table of `evaluate_people`, as text."""
-    names = [name for name in measured["similarity"]["model"] if columns(name)]
-    lines = [f"{'':14}" + "".join(f"{name:>18}" for name in names)]
-    for row, values in measured["similarity"].items():
-        cells = (f"{values[n]['mean']:10.3f} ±{(values[n]['high'] - values[n]['low']) / 2:6.3f}" for n in names)
-        lines.append(f"{row:14}" + "".join(f"{cell:>18}" for cell in cells))
+def report(measured: dict) -> str:
+    """The tables of `evaluate_people`, as text."""
+    size = "x".join(map(str, measured["size"]))
+    lines = [f"{measured['people']} held-out pairs at {size}; mean ± half of the 95 % bootstrap interval"]
+    for kind in ("similarity", "swap"):
+        rows = measured[kind]
+        names = list(next(iter(rows.values())))
+        lines += ["", f"{kind:16}" + "".join(f"{name:>17}" for name in names)]
+        for row, values in rows.items():
+            lines.append(f"{row:16}" + "".join(f"{_cell(values[name]):>17}" for name in names))
+    ratio = measured["swap_ratio"]
+    lines += [f"{'swap / no swap':16}" + "".join(f"{ratio[side]:>17.3f}" for side in ("inside", "outside")), ""]
+    for number, found in enumerate(measured["entities"]):
+        lines.append(f"operation {number}: mean IoU with the true parts {found['matched']:.2f} one to one, "
+                     f"{found['grouped']:.2f} grouped")  # fmt: skip
     return "\n".join(lines)
+
+
+def _cell(value: dict[str, float]) -> str:
+    return f"{value['mean']:.3f} ± {(value['high'] - value['low']) / 2:.3f}"

@@ -56,12 +56,12 @@ class Transfer:
 class NTED(nn.Module, PyTorchModelHubMixin, library_name="nted-lite", license="mit"):
     """Re-render a person in another pose.
 
-    config  a ModelConfig, or the name of a preset
+    config  what it is made of; `preset("people-64").model`, say
     """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.config = config = model_config(config)
+        self.config = config
         self.reference_encoder = Encoder(config, inputs=3, extracts=True)
         self.skeleton_encoder = Encoder(config, inputs=config.pose_channels, extracts=False)
         self.renderer = Renderer(config)
@@ -109,3 +109,12 @@ class NTED(nn.Module, PyTorchModelHubMixin, library_name="nted-lite", license="m
         model = cls(model_config(config))
         official.load(model, official.read(source, "net_G_ema"), official.GENERATOR_NAMES)
         return model.eval()
+
+
+def load_pretrained(folder: "str | Path") -> NTED:
+    """A trained model from a folder, ready to use. Raises ValueError in one line if the folder holds none."""
+    folder = Path(folder)
+    absent = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
+    if absent:
+        raise ValueError(f"{folder}: no {' and no '.join(absent)} there, so no model")
+    return NTED.from_pretrained(folder).eval()

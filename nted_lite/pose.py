@@ -3,15 +3,16 @@
     channels 0-2    a coloured stick figure: a disc for each joint, a translucent ellipse for each limb
     channels 3-19   one per limb: the city-block distance of every pixel to that limb's ellipse
 
-At 256 rows and above the map is, pixel for pixel, what OpenCV's `ellipse2Poly`, `fillConvexPoly`, `circle` and
-`distanceTransform` draw one person and one limb at a time: the input that the published NTED models (2204.06160) were
-trained on. Below 256 rows the lines get thinner and the distances longer in proportion, so that a small map means the
-same as a large one. The definition serves synthetic people and DeepFashion alike.
+At 256 rows and above the map is what OpenCV's `ellipse2Poly`, `fillConvexPoly`, `circle` and `distanceTransform` draw
+one limb at a time, pixel for pixel: the input that the published NTED models (2204.06160) were trained on. (One
+exception: of a limb that leaves the frame, OpenCV may draw the last pixels before the border one column or row off.)
+Below 256 rows lines get thinner and a pixel's distance counts for more, in proportion: a small map means the same.
 
-The trick that makes it fast: a filled ellipse is one span of pixels in each row. So a limb is two numbers per row, the
-outline gives them with one scatter, and the distance to the limb *within* a row needs no search.
+What makes it fast: a filled ellipse is one span of pixels in each row. So a limb is two numbers per row, the outline
+gives them with one scatter, and the distance to the limb *within* a row needs no search.
 """
 
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -45,6 +46,7 @@ MISSING = -1.0
 FAR = 8192  # "no pixel of the limb in this row": beyond any distance in the frame, and small enough for int16
 
 
+@torch.no_grad()
 def pose_map(keypoints: Tensor, visible: Tensor | None = None, height: int = 256, width: int | None = None) -> Tensor:
     """Draw key points as the 20-channel pose map.
 
@@ -63,10 +65,10 @@ def pose_map(keypoints: Tensor, visible: Tensor | None = None, height: int = 256
     """
     width = height * 11 // 16 if width is None else width
     visible = check(keypoints, visible, height, width)
-    pose = torch.empty(len(keypoints), 3 + len(LIMBS), height, width, device=keypoints.device)
-    people = max(1, 4_000_000 // (len(LIMBS) * height * width)) if pose.device.type == "cpu" else max(1, len(pose))
+    pose = keypoints.new_empty(len(keypoints), 3 + len(LIMBS), height, width, dtype=torch.float32)
+    people = max(1, len(pose) if pose.is_cuda else 4_000_000 // pose.stride(0))  # what a CPU caches
     for portion in zip(keypoints.split(people), visible.split(people), pose.split(people)):
-        draw(*portion)  # on a CPU as many people at a time as its cache holds
+        draw(*portion)
     return pose
 
 
@@ -106,7 +108,7 @@ def limb_spans(keypoints: Tensor, visible: Tensor, radius: int, height: int, wid
 
     Every pixel of the outline votes for its row: the smallest column is the left end, the largest the right end.
     """
-    x, y = ellipse_outline(keypoints, radius)
+    x, y = ellipse_outline(keypoints, radius, step=max(1, min(4, 256 // height)))
     gap_limb, gap_x, gap_y = edge_pixels(x, y, height)
     limb = torch.arange(len(x), device=x.device)[:, None]
     row = [limb * (height + 2) + y.clamp_(-1, height), gap_limb * (height + 2) + gap_y.clamp_(-1, height)]
@@ -121,10 +123,10 @@ def limb_spans(keypoints: Tensor, visible: Tensor, radius: int, height: int, wid
     return torch.where(present, left, FAR), torch.where(present, right, -FAR)
 
 
-def ellipse_outline(keypoints: Tensor, radius: int) -> tuple[Tensor, Tensor]:
-    """The vertices of each limb's ellipse, one per degree, as OpenCV's `ellipse2Poly` rounds them.
+def ellipse_outline(keypoints: Tensor, radius: int, step: int = 1) -> tuple[Tensor, Tensor]:
+    """The vertices of each limb's ellipse, one every `step` degrees, as OpenCV's `ellipse2Poly` rounds them.
 
-    keypoints  b 18 2  ->  x and y of the vertices, (b l) 360 each, int64
+    keypoints  b 18 2  ->  x and y of the vertices, (b l) 360/step each, int64
 
     Centre, semi-axes and angle are truncated to whole pixels and degrees first. In double precision, because a vertex
     halfway between two pixels must round as OpenCV's does: to even.
@@ -141,7 +143,7 @@ def ellipse_outline(keypoints: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     sine = torch.arange(360, dtype=torch.float64).deg2rad().sin()
     sine = (sine * 1e7).round().div(1e7).float().to(device, exact)  # OpenCV's table: 7 decimals, single precision
     cosine = sine.roll(-90)
-    unit = torch.stack([torch.ones_like(sine), cosine, radius * sine])
+    unit = torch.stack([torch.ones_like(sine), cosine, radius * sine])[:, ::step]
     x = torch.stack([centre[:, 0], half_length * cosine[angle], -sine[angle]], dim=1) @ unit
     y = torch.stack([centre[:, 1], half_length * sine[angle], cosine[angle]], dim=1) @ unit
     return x.round_().long(), y.round_().long()
@@ -150,29 +152,28 @@ def ellipse_outline(keypoints: Tensor, radius: int) -> tuple[Tensor, Tensor]:
 def edge_pixels(x: Tensor, y: Tensor, height: int) -> tuple[Tensor, Tensor, Tensor]:
     """The pixels between neighbouring vertices that do not touch: Bresenham lines, ties broken as OpenCV does.
 
-    x, y     n 360   vertices of n ellipses
+    x, y     n v   vertices of n ellipses
     returns  the ellipse, x and y of each pixel, all of one length, int64
 
-    Vertices one degree apart touch unless the ellipse is longer than about 115 pixels, so this is often empty.
+    Neighbours touch unless the ellipse is long, so this is often empty: from one vertex to the next x and y change by
+    at most pi / v of the long axis and, after rounding, by less than 1 more.
     """
-    limb = (((x[:, 0] - x[:, 180]).abs() > 100) | ((y[:, 0] - y[:, 180]).abs() > 100)).nonzero()[:, 0]
+    vertices = x.shape[1]
+    x_extent, y_extent = ((axis[:, 0] - axis[:, vertices // 2]).abs() for axis in (x, y))
+    limb = (x_extent.maximum(y_extent) > vertices // 4).nonzero()[:, 0]
     x0, y0 = x[limb], y[limb]
-    x1, y1 = x0.roll(-1, 1), y0.roll(-1, 1)
-    steps = (x1 - x0).abs().maximum((y1 - y0).abs())
-    keep = (steps > 1) & (y0.maximum(y1) >= 0) & (y0.minimum(y1) < height)
-    limb, steps = limb[:, None].expand_as(keep)[keep], steps[keep]
-    x0, y0, x1, y1 = x0[keep], y0[keep], x1[keep], y1[keep]
-    swap = x1 < x0  # OpenCV walks from left to right
-    dx, dy = (x1 - x0).abs(), torch.where(swap, y0 - y1, y1 - y0)
-    x0, y0 = x0.minimum(x1), torch.where(swap, y1, y0)
-
-    edge = torch.arange(len(steps), device=x.device).repeat_interleave(steps - 1)
-    k = torch.arange(len(edge), device=x.device) - ((steps - 1).cumsum(0) - (steps - 1))[edge] + 1
-    limb, steps, x0, y0, dx, dy = (value[edge] for value in (limb, steps, x0, y0, dx, dy))
-    down = (2 * k * dy.abs() + steps - 1).div(2 * steps, rounding_mode="floor") * dy.sign()  # ties to the start
-    left = (2 * k * dx + steps - 1).div(2 * steps, rounding_mode="floor")
-    right = (2 * k * dx + steps).div(2 * steps, rounding_mode="floor")  # the fill rounds a tie the other way
-    return torch.cat([limb, limb]), torch.cat([x0 + left, x0 + right]), torch.cat([y0 + down, y0 + down])
+    dx, dy = x0.roll(-1, 1) - x0, y0.roll(-1, 1) - y0
+    steps = dx.abs().maximum(dy.abs())
+    keep = (steps > 1) & (y0.maximum(y0 + dy) >= 0) & (y0.minimum(y0 + dy) < height)
+    edges = torch.stack([limb[:, None].expand_as(x0), x0, y0, dx, dy, steps])[:, keep]
+    between = edges[5] - 1
+    first = (between.cumsum(0) - between).repeat_interleave(between)
+    limb, x0, y0, dx, dy, steps = edges.repeat_interleave(between, dim=1)
+    k = torch.arange(len(first), device=x.device) - first + 1
+    left = x0 + (2 * k * dx + steps - 1) // (2 * steps)  # a tie between two columns: the line takes the left one,
+    right = x0 + (2 * k * dx + steps) // (2 * steps)  # the fill the right one
+    y = y0 + (2 * k * dy + steps - (dx * dy > 0).long()) // (2 * steps)  # between two rows: the left end's
+    return torch.cat([limb, limb]), torch.cat([left, right]), torch.cat([y, y])
 
 
 def city_block(left: Tensor, right: Tensor, width: int) -> Tensor:
@@ -251,9 +252,9 @@ def read_keypoints(path: str | Path) -> Tensor:
             x, y = map(float, line.split())
         except ValueError:
             raise ValueError(f"{path}, line {number}: {line!r} is not two numbers `x y`") from None
-        points.append((x, y))
-        if not all(map(torch.isfinite, torch.tensor(points[-1]))):
+        if not (math.isfinite(x) and math.isfinite(y)):
             raise ValueError(f"{path}, line {number}: {line!r} is not finite")
+        points.append((x, y))
     return torch.tensor(points, dtype=torch.float64)
 
 

@@ -19,7 +19,7 @@ FRAME = 1.98  # metres from the lower to the upper edge of a picture at zoom 1
 STATURE = 1.75  # metres; the lengths below belong to somebody of this height
 
 UPPER_ARM, FOREARM, THIGH, SHIN, ANKLE = 0.28, 0.25, 0.425, 0.405, 0.085
-SHOULDER_X, SHOULDER_Y, HIP_X = 0.172, 0.448, 0.086  # from the middle of the hip joints
+SHOULDER_X, SHOULDER_Y, HIP_X = 0.168, 0.448, 0.086  # from the middle of the hip joints
 HEAD_Y = 0.668  # middle of the head; its pivot is the top of the neck
 
 # Directions of upper arm, forearm and hand of a left arm, body frame (x outwards); mirrored for the right one.
@@ -59,9 +59,9 @@ class Poses(Batch):
 
 @dataclass(frozen=True)
 class Skeleton(Batch):
-    """Joints (axis 1: right, left) and frames in the camera's frame, metres; scale is the person's stature / STATURE."""
+    """Joints (axis 1: right, left) and frames in the camera's frame, metres."""
 
-    scale: Tensor  # b
+    scale: Tensor  # b         the person's stature / STATURE
     hips: Tensor  # b 3        middle of the hip joints
     torso: Tensor  # b 3 3     the torso's axes x y z (rows), unit
     body: Tensor  # b 3 3      the axes without the lean
@@ -193,7 +193,8 @@ def joints(bones: Skeleton) -> Tensor:
     """The 18 COCO key points in OpenPose's order, camera frame, b 18 3: nose, neck, right arm, left arm, right leg,
     left leg, eyes, ears (right before left)."""
     s = bones.scale
-    face = [(0.0, -0.014, 0.1), (-0.034, 0.016, 0.078), (0.034, 0.016, 0.078), (-0.082, 0.0, -0.008), (0.082, 0.0, -0.008)]
+    sides = [(sign * x, y, z) for x, y, z in ((0.034, 0.016, 0.078), (0.082, 0.0, -0.008)) for sign in (-1, 1)]
+    face = [(0.0, -0.014, 0.1), *sides]
     nose, *rest = (place(bones.skull, bones.head, x * s, y * s, z * s) for x, y, z in face)
     neck = (bones.arms[:, 0, 0] + bones.arms[:, 1, 0]) / 2
     first = torch.stack([nose, neck], 1)

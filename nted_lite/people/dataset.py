@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nted_lite.people.body import sample_poses
+from nted_lite.people.body import Poses, sample_poses
 from nted_lite.people.chance import Batch
 from nted_lite.people.render import View, render
 from nted_lite.people.wardrobe import People, sample_people
@@ -35,5 +35,6 @@ def pairs(seed: int, index: Tensor, height: int = 64, device: torch.device | str
     """
     index = index.to(device)
     people = sample_people(seed, index)
-    reference, target = (render(people, sample_poses(seed, index, view), height) for view in (0, 1))
-    return Pair(people, reference, target)
+    poses = Poses.cat([sample_poses(seed, index, view) for view in (0, 1)])
+    both = render(People.cat([people, people]), poses, height)  # one large batch is faster than two small ones
+    return Pair(people, both[: len(index)], both[len(index) :])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nted_lite.people.shapes import HEAD_RADIUS, PRIMITIVES, TORSO_RADIUS
+from nted_lite.people.shapes import HEAD_RADIUS, PRIMITIVES, SKIRT_RADIUS, TORSO_RADIUS
 from nted_lite.people.wardrobe import HAIR, NECKLINES, PATTERNS, People
 
 PARTS = ("background", "hair", "face", "arms", "top", "bottom", "legs", "shoes")
@@ -61,7 +61,7 @@ def _hairline(people: People, who: Tensor, u: Tensor, v: Tensor) -> Tensor:
 def _parts(people: People, who: Tensor, primitive: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """The part of each point, n int64, index into PARTS."""
     part = torch.tensor(PART_OF, device=v.device)[primitive]
-    trunk = _is(primitive, "chest", "left hip")
+    trunk = _is(primitive, "right yoke", "left hip")
     part = torch.where(trunk & (v < people.hem[who]), BOTTOM, part)
     part = torch.where(trunk & _neckline(people, who, u, v), FACE, part)
     rolled = _is(primitive, "neck") & (people.neckline[who] == NECKLINES.index("roll")) & (v < 0.55)
@@ -71,10 +71,14 @@ def _parts(people: People, who: Tensor, primitive: Tensor, u: Tensor, v: Tensor)
 
 def _second(pattern: Tensor, period: Tensor, primitive: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """How much of the garment's second colour there is at each point, 0..1."""
-    torso = _is(primitive, "chest", "tail")
-    across, along = u / period, v / period
+    torso = _is(primitive, "right yoke", "tail")
+    # Around the trunk a pattern repeats a whole number of times, so that it closes at the back.
+    circle = 2 * torch.pi * torch.where(_is(primitive, "tail hips", "skirt"), SKIRT_RADIUS, TORSO_RADIUS)
+    whole = circle / (circle / period).round()
+    across = u / torch.where(_is(primitive, "right yoke", "skirt"), whole, period)
+    along = v / period
     rows = ((along - along.floor()) < 0.5).float()
-    columns = ((across * 1.3 + 0.25) - (across * 1.3 + 0.25).floor() < 0.5).float()
+    columns = ((across + 0.25) - (across + 0.25).floor() < 0.5).float()
     du, dv = across - across.floor() - 0.5, along - along.floor() - 0.5
     dots = (du * du + dv * dv < 0.1).float()
     block = torch.where(torso, v > 0.3, _among(primitive, _SLEEVES)).float()
@@ -121,7 +125,9 @@ def paint(people: People, who: Tensor, primitive: Tensor, u: Tensor, v: Tensor) 
     top, bottom = part == TOP, part == BOTTOM
     pattern = torch.where(top, people.top_pattern[who], people.bottom_pattern[who] * bottom)
     period = torch.where(top, people.top_period[who], people.bottom_period[who])
-    amount = _second(pattern, period, primitive, u, v)
+    busy = pattern.nonzero()[:, 0]  # most points are of one colour: skip them
+    amount = torch.zeros_like(u)
+    amount[busy] = _second(*(x[busy] for x in (pattern, period, primitive, u, v)))
     amount = torch.where(_among(primitive, _FEET), (u.abs() > 0.072).float(), amount)
     beanie = _is(primitive, "cap") & (people.hair_style[who] == HAIR.index("beanie"))
     strand = (part == HAIR_PART) & (u / 0.026 - (u / 0.026).floor() < 0.4) & ~beanie
@@ -131,5 +137,6 @@ def paint(people: People, who: Tensor, primitive: Tensor, u: Tensor, v: Tensor) 
     pair = table[who, part]
     colour = pair[:, 0] * (1 - amount) + pair[:, 1] * amount
     colour = torch.where(strand[:, None], 0.86 * colour, colour)
-    front = (_is(primitive, "head") & (part == FACE))[:, None]
-    return part, torch.where(front, _face(people, who, colour, u, v), colour)
+    front = (_is(primitive, "head") & (part == FACE)).nonzero()[:, 0]
+    colour[front] = _face(people, who[front], colour[front], u[front], v[front])
+    return part, colour

@@ -93,9 +93,10 @@ def _normals(shapes: Shapes, hits: Hits) -> Tensor:
     # The trunk is several cones; leaning their normals towards those of one upright column hides the seams.
     trunk = (hits.primitive >= TRUNK[0]) & (hits.primitive <= TRUNK[1])
     chart = shapes.chart[at]
-    x, _, z = _apply(chart, hits.point - shapes.chart_centre[at]).unbind(-1)
+    x, v, z = _apply(chart, hits.point - shapes.chart_centre[at]).unbind(-1)
     column = _unit(x[:, None] * chart[:, 0] + 1.5 * z[:, None] * chart[:, 2])
-    return torch.where(trunk[:, None], _unit(normal + 0.8 * column), normal)
+    lean = 1.4 * ((0.44 - v) / 0.18).clamp(0, 1)
+    return torch.where(trunk[:, None], _unit(normal + lean[:, None] * column), normal)
 
 
 def _light(normal: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,13 +140,13 @@ def _shade(people: People, shapes: Shapes, hits: Hits, shadow: Tensor) -> tuple[
 
 
 def _studio(people: People, bones: Skeleton, rays: Rays) -> Tensor:
-    """The empty studio, b h w 3 in 0..1: paper that darkens downwards and outwards, and the soft shadow on the floor."""
+    """The empty studio, b h w 3 in 0..1: paper that darkens downwards and outwards, a soft shadow on the floor."""
     device = rays.step.device
     step = rays.step[:, None, None]
     x = rays.x(torch.arange(rays.columns, device=device)) * step
     y = rays.y(torch.arange(rays.rows, device=device))[:, None] * step
     down = (y - bones.floor[:, 1, None, None]) / 1.8
-    light = 1.03 - 0.05 * (1 - down) * (1 - down) - 0.07 * x * x
+    light = 1.01 - 0.05 * (1 - down) * (1 - down) - 0.07 * x * x
     shadow = torch.zeros_like(light)
     spots = [(bones.legs[:, 0, 2], 0.17, 0.3), (bones.legs[:, 1, 2], 0.17, 0.3), (bones.floor, 0.36, 0.22)]
     for spot, size, strength in spots:
@@ -189,7 +190,7 @@ def _draw(people: People, poses: Poses, height: int, supersample: int) -> View:
     at, truth = (which, row, column), _median(codes)
     picture = _studio(people, bones, coarse) * (1 - _mean(hit.float()))[..., None]
     sums = colour.new_zeros(*codes.shape, 3)
-    sums[*at, sample] = colour
+    sums[which, row, column, sample] = colour
     picture = picture + _mean(sums)
     chosen = truth[at] == sample
     at = tuple(a[chosen] for a in at)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nted_lite.people.body import FOREARM, HIP_X, SHIN, SHOULDER_X, THIGH, UPPER_ARM, Skeleton, place
+from nted_lite.people.body import HIP_X, SHIN, THIGH, Skeleton, place
 from nted_lite.people.chance import Batch
 from nted_lite.people.wardrobe import HAIR, People
 
@@ -22,7 +22,7 @@ _LIMBS = (
 )  # fmt: skip
 PRIMITIVES = (
     "head", "nose", "right ear", "left ear", "cap", "locks", "bun", "neck",
-    "chest", "belly", "right yoke", "left yoke", "right hip", "left hip",
+    "right yoke", "left yoke", "chest", "belly", "right hip", "left hip",
     "tail hips", "tail", "skirt hips", "skirt",
     *(f"{side} {limb}" for side in SIDES for limb in _LIMBS),
 )  # fmt: skip
@@ -59,7 +59,7 @@ class Shapes(Batch):
     radius: Tensor  # b n 2
     open: Tensor  # b n 2      bool: start and end cut straight
     worn: Tensor  # b n        bool
-    reach: Tensor  # b n       no point of it is farther from the axis than this
+    reach: Tensor  # b n 2     radius of a sphere around each end that the flattened one fits in
     chart: Tensor  # b n 3 3
     chart_centre: Tensor  # b n 3
     around: Tensor  # b n      metres per radian
@@ -130,36 +130,37 @@ def _torso(people: People, bones: Skeleton) -> dict[str, Cone]:
 
     waist = 0.116 * build
     cones = {
-        "chest": Cone(at(0, 0.2), at(0, 0.365), (waist, 0.143 * (build + people.shoulders) / 2), front, (1, 1.28), "torso"),
+        "chest": Cone(
+            at(0, 0.2), at(0, 0.37), (waist, 0.143 * (build + people.shoulders) / 2), front, (1, 1.28), "torso"
+        ),
         "belly": Cone(at(0, 0.2), at(0, 0.06), (waist, 0.116 * build * hips), front, (1, 1.34), "torso"),
     }
     for side, (name, sign) in enumerate(zip(SIDES, (-1, 1), strict=True)):
         base = at(sign * 0.045, 0.492, -0.012)
-        cones[f"{name} yoke"] = Cone(base, bones.arms[:, side, 0], (0.052 * build, 0.056 * build), front, chart="torso")
+        cones[f"{name} yoke"] = Cone(base, bones.arms[:, side, 0], (0.053 * build, 0.053 * build), front, chart="torso")
         cones[f"{name} hip"] = Cone(
             at(sign * 0.034 * build, 0.19), bones.legs[:, side, 0], (0.082 * build, 0.088 * build), front, chart="torso"
         )
     return cones
 
 
-def _skirt(people: People, bones: Skeleton, length: Tensor, least: float | Tensor, worn: Tensor) -> tuple[Cone, Cone]:
+def _skirt(people: People, bones: Skeleton, length: Tensor, least: float, worn: Tensor) -> tuple[Cone, Cone]:
     """Two cones, waist to hips and from there around both legs down to `length` (b; 0 hip .. 1 knee .. 2 ankle), wide
     enough for the step; `least` (metres) is how far they stand off the body."""
-    s, depth = bones.scale, 1.2
+    s, depth = bones.scale, 1.35
     hip, knee, ankle = bones.legs.unbind(2)
     upper, lower = length.clamp(0, 1)[:, None, None], (length - 1).clamp(0, 1)[:, None, None]
     legs = hip + upper * (knee - hip) + lower * (ankle - knee)
     middle = (legs[:, 0] + legs[:, 1]) / 2
-    trouser = torch.where(people.skirt, 0.0, 0.01 + 0.5 * people.cut)
-    leg = 0.07 * people.build + trouser + least
+    leg = 0.07 * people.build + 2 * least
 
     def needed(points: Tensor, axis: Tensor) -> Tensor:
         """Radius that takes both legs in at these points, b 2 3, around the axis there, b 3."""
         off = (points - axis[:, None]) / s[:, None, None]
-        x, z = _dot(off, bones.body[:, None, 0]).abs().amax(1), _dot(off, bones.body[:, None, 2]).abs().amax(1)
-        return torch.maximum(x + leg, depth * (z + leg))
+        x, z = _dot(off, bones.body[:, None, 0]), depth * _dot(off, bones.body[:, None, 2])
+        return (x * x + z * z).sqrt().amax(1) + 1.15 * leg
 
-    waist, around = 0.117 * people.build + least, (HIP_X * people.hips + 0.088 * people.build) + least
+    waist, around = 0.108 * people.build + 0.3 * least, (HIP_X * people.hips + 0.088 * people.build) + least
     bent = bones.hips + (middle - bones.hips) / length.clamp_min(1)[:, None]
     knees = torch.where(length > 1, around + (needed(knee, bent) - around) * length, around)
     hem = torch.maximum(torch.maximum(needed(legs, middle), knees), around + 0.035 * length)
@@ -184,11 +185,11 @@ def _arm(people: People, bones: Skeleton, side: int) -> dict[str, Cone]:
         "hand": Cone(wrist + 0.12 * hand, wrist + 0.68 * hand, (0.032, 0.025), front, (1.55, 1.0)),
         "thumb": Cone(wrist + 0.18 * hand, wrist + 0.5 * hand + thumb, (0.015, 0.011), front),
         "sleeve": Cone(
-            shoulder, shoulder + along, (0.05 * build + cloth, (0.05 - 0.011 * upper) * build + cloth), front,
+            shoulder, shoulder + along, (0.049 * build + cloth, (0.049 - 0.008 * upper) * build + cloth), front,
             open_end=people.sleeve <= 1, worn=people.sleeve > 0.02,
         ),
         "cuff": Cone(
-            elbow, elbow + above, (0.039 * build + cloth, (0.039 - 0.012 * lower) * build + cloth), front,
+            elbow, elbow + above, (0.041 * build + cloth, (0.041 - 0.012 * lower) * build + cloth), front,
             open_end=True, worn=people.sleeve > 1,
         ),
     }  # fmt: skip
@@ -210,11 +211,12 @@ def _leg(people: People, bones: Skeleton, side: int) -> dict[str, Cone]:
     thigh_end = (0.087 - 0.032 * upper) * build + torch.where(length <= 1, loose + 0.006, loose)
     shin_end = (0.055 - 0.018 * lower) * build + 0.008 + people.cut
     return {
-        "thigh": Cone(hip, knee, (0.086 * build, 0.054 * build), front, worn=~(trousers & (length > 1))),
+        "thigh": Cone(hip, knee, (0.083 * build, 0.054 * build), front, worn=~(trousers & (length > 1))),
         "shin": Cone(knee, ankle, (0.054 * build, 0.036 * build), front),
         "foot": Cone(toe(-0.022, 0.04), toe(0.125, 0.052), (0.04, 0.029), up, (0.85, 1.0)),
         "trouser": Cone(
-            hip, hip + upper[:, None] * (knee - hip), (0.089 * build, thigh_end), front, open_end=length <= 1, worn=trousers
+            hip, hip + upper[:, None] * (knee - hip), (0.085 * build, thigh_end), front, open_end=length <= 1,
+            worn=trousers,
         ),
         "trouser end": Cone(
             knee, knee + lower[:, None] * (ankle - knee), (0.055 * build + loose, shin_end), front, open_end=True,
@@ -230,9 +232,9 @@ def _leg(people: People, bones: Skeleton, side: int) -> dict[str, Cone]:
 def cones(people: People, bones: Skeleton) -> dict[str, Cone]:
     """Every primitive by its name."""
     made = _head(people, bones) | _torso(people, bones)
-    over = 0.012 + 0.012 * people.skirt  # a dress goes over whatever is worn beneath
-    made["tail hips"], made["tail"] = _skirt(people, bones, -people.hem / THIGH, over, people.hem < -0.1)
-    made["skirt hips"], made["skirt"] = _skirt(people, bones, people.bottom_length, 0.012, people.skirt)
+    # A dress goes over whatever may be beneath: its shape must not tell, or swapping bottoms would change tops.
+    made["tail hips"], made["tail"] = _skirt(people, bones, -people.hem / THIGH, 0.022, people.hem < -0.1)
+    made["skirt hips"], made["skirt"] = _skirt(people, bones, people.bottom_length, 0.01, people.skirt)
     for side, name in enumerate(SIDES):
         limbs = _arm(people, bones, side) | _leg(people, bones, side)
         made |= {f"{name} {limb}": cone for limb, cone in limbs.items()}
@@ -271,7 +273,7 @@ def dress(people: People, bones: Skeleton) -> Shapes:
     return Shapes(
         local=axes * flat[..., None], centre=start, length=length, radius=radius,
         open=cut,
-        worn=column([c.worn for c in parts]), reach=radius.amax(-1) / flat.amin(-1),
+        worn=column([c.worn for c in parts]), reach=radius / flat.amin(-1)[:, None],
         chart=chart / s[..., None, None], chart_centre=chart_centre,
         around=torch.where(around > 0, around, own),
     )  # fmt: skip

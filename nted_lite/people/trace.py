@@ -52,29 +52,31 @@ def unpack(code: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _touching(shapes: Shapes, rays: Rays) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The triples that may meet: person, primitive, tile row and tile column, t each."""
-    device, step = shapes.length.device, rays.step[:, None, None, None]
-    start = shapes.centre[..., :2, None, None]
-    along = (shapes.local[..., 1, :2] * shapes.length[..., None])[..., None, None]
-    middle = (TILE - 1) / 2
-    x = rays.x(torch.arange(0, rays.columns, TILE, device=device) + middle) * step - start[:, :, 0]
-    y = rays.y(torch.arange(0, rays.rows, TILE, device=device) + middle)[:, None] * step - start[:, :, 1]
-    ax, ay = along[:, :, 0], along[:, :, 1]
-    t = ((x * ax + y * ay) / (ax * ax + ay * ay).clamp_min(1e-9)).clamp(0, 1)
-    dx, dy = x - t * ax, y - t * ay
-    limit = shapes.reach[..., None, None] + step * (TILE * 0.7072)
-    near = (dx * dx + dy * dy < limit * limit) & shapes.worn[..., None, None]
+    """The triples that may meet: person, primitive, tile row and tile column, t each.
+
+    A tile and the outline of a cone are apart if a line parallel to x, to y or to the cone's axis separates them.
+    """
+    device, step = shapes.length.device, rays.step[:, None]
+    half, reach = step * (TILE / 2), shapes.reach
+    x = rays.x(torch.arange(0, rays.columns, TILE, device=device) + (TILE - 1) / 2) * step
+    y = rays.y(torch.arange(0, rays.rows, TILE, device=device) + (TILE - 1) / 2) * step
+    start = shapes.centre[..., :2]
+    along = shapes.local[..., 1, :2] * shapes.length[..., None]
+
+    def overlap(tiles: Tensor, axis: int) -> Tensor:
+        ends = torch.stack([start[..., axis], start[..., axis] + along[..., axis]], -1)
+        low, high = (ends - reach).amin(-1) - half, (ends + reach).amax(-1) + half
+        return (tiles[:, None] > low[..., None]) & (tiles[:, None] < high[..., None])
+
+    nx, ny = along[..., 1], -along[..., 0]
+    size = (nx * nx + ny * ny).sqrt().clamp_min(1e-6)
+    nx, ny = nx / size, ny / size
+    offset = nx * start[..., 0] + ny * start[..., 1]
+    limit = reach.amax(-1) + half * (nx.abs() + ny.abs())
+    across = (nx[..., None] * x[:, None] - offset[..., None])[:, :, None] + (ny[..., None] * y[:, None])[..., None]
+    near = across.abs() < limit[..., None, None]
+    near &= (overlap(y, 1) & shapes.worn[..., None])[..., None] & overlap(x, 0)[:, :, None]
     return near.nonzero(as_tuple=True)
-
-
-def _sphere(o: tuple, d: tuple, shift: Tensor | float, radius: Tensor) -> Tensor:
-    """Depth at which rays o + t d enter a sphere on the y axis, infinite for a miss."""
-    y = o[1] - shift
-    a = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
-    b = o[0] * d[0] + y * d[1] + o[2] * d[2]
-    c = o[0] * o[0] + y * y + o[2] * o[2] - radius * radius
-    square = b * b - a * c
-    return torch.where(square >= 0, (-b - square.clamp_min(0).sqrt()) / a, torch.inf)
 
 
 def slope(length: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,7 +86,7 @@ def slope(length: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _intersect(o: tuple, d: tuple, length: Tensor, radius: Tensor, cut: Tensor) -> Tensor:
-    """Depth at which rays enter rounded cones, t rays each; infinite for a miss.
+    """Depth at which rays o + t d enter rounded cones, t rays each; infinite for a miss.
 
     o, d    three tensors each: origins t i j and directions t 1 1 in local coordinates (d need not be a unit)
     length, radius (t 2), cut (t 2 bool: no sphere there)
@@ -92,20 +94,24 @@ def _intersect(o: tuple, d: tuple, length: Tensor, radius: Tensor, cut: Tensor) 
     sine, cosine = (x[:, None, None] for x in slope(length, radius))
     (r0, r1), (cut0, cut1) = (x[:, :, None, None].unbind(1) for x in (radius, cut))
     length = length[:, None, None]
+    dd, od, oo = d[0] * d[0] + d[2] * d[2], o[0] * d[0] + o[2] * d[2], o[0] * o[0] + o[2] * o[2]
     # The flank is where distance-from-axis * cosine = r0 - y * sine; squared, a quadratic in the depth t.
     cc, flank = cosine * cosine, r0 - sine * o[1]
-    a = cc * (d[0] * d[0] + d[2] * d[2]) - sine * sine * d[1] * d[1]
-    b = cc * (o[0] * d[0] + o[2] * d[2]) + sine * d[1] * flank
-    c = cc * (o[0] * o[0] + o[2] * o[2]) - flank * flank
-    square = b * b - a * c
+    b = cc * od + sine * d[1] * flank
+    c = cc * oo - flank * flank
+    square = b * b - (cc * dd - sine * sine * d[1] * d[1]) * c
     t = c / (square.clamp_min(0).sqrt() - b)  # = (-b - root) / a, also right when a ray is almost parallel to a flank
     y = o[1] + t * d[1]
     low = torch.where(cut0, 0.0, sine * r0)
     high = length + torch.where(cut1, 0.0, sine * r1)
-    # Beyond the flank lies one of the spheres: the first below, the second above.
+    # Beyond the flank lies one of the spheres: the first below, the second above. A cut end has none.
     below = y < low
-    sphere = _sphere(o, d, torch.where(below, 0.0, length), torch.where(below, r0, r1))
-    sphere = torch.where(torch.where(below, cut0, cut1), torch.inf, sphere)
+    r = torch.where(below, torch.where(cut0, -1.0, r0), torch.where(cut1, -1.0, r1))
+    up = torch.where(below, o[1], o[1] - length)
+    b = od + up * d[1]
+    a = dd + d[1] * d[1]
+    rest = b * b - a * (oo + up * up - r * r)
+    sphere = torch.where((rest >= 0) & (r > 0), (-b - rest.clamp_min(0).sqrt()) / a, torch.inf)
     t = torch.where(below | (y > high), sphere, t)
     return torch.where(square >= 0, t, torch.inf)
 

@@ -1,0 +1,121 @@
+"""The loop: resuming changes nothing, the data of a step depend on the step alone, and losses fall."""
+
+import json
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from nted_lite import NTED
+from nted_lite.config import LossWeights, ModelConfig, TrainConfig
+from nted_lite.model import load_pretrained
+from nted_lite.training import Trainer, learning_rate, people_source, train
+
+MODEL = ModelConfig(channels=(8, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
+FULL = LossWeights(adversarial=1.0, parts=0.0)
+
+
+class Pixels(nn.Module):
+    """Features so simple that the test needs no trained network: the image at two scales."""
+
+    def forward(self, image):
+        return [image, nn.functional.avg_pool2d(image, 2)]
+
+
+def config(**changes):
+    return TrainConfig(**{"pairs": 2, "draw_ahead": 2, "weights": FULL, "adversarial_start": 1, "r1_every": 2} | changes)
+
+
+def trainer(**changes):
+    return Trainer(MODEL, config(**changes), people_source(32), Pixels(), Accelerator(cpu=True))
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_resumed_run_equals_undisturbed_run(tmp_path):
+    undisturbed = trainer()
+    for _ in range(5):
+        undisturbed.train_step()
+    first = trainer()
+    for _ in range(3):  # stops in the middle of people drawn ahead
+        first.train_step()
+    first.save(tmp_path)
+    second = trainer()
+    second.load(tmp_path)
+    assert second.step == 3
+    for _ in range(2):
+        second.train_step()
+    for name, model in undisturbed.models.items():
+        assert same(model, second.models[name]), name
+
+
+def test_saved_folder_is_a_model(tmp_path):
+    run = trainer()
+    run.train_step()
+    run.save(tmp_path)
+    assert same(load_pretrained(tmp_path), run.average.module)
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_both_directions_share_the_drawing():
+    examples = trainer().examples()
+    assert torch.equal(examples.reference, examples.target.roll(2, dims=0))
+    assert not torch.equal(examples.pose[:2], examples.pose[2:])
+
+
+def test_steps_use_every_pair_once():
+    seen = []
+
+    def spy(index, device):
+        seen.extend(index.tolist())
+        return people_source(32)(index, device)
+
+    run = Trainer(MODEL, config(), spy, Pixels(), Accelerator(cpu=True))
+    for _ in range(4):
+        run.train_step()
+    assert seen == list(range(8))
+
+
+def test_loss_falls():
+    run = trainer(weights=LossWeights(adversarial=0), lr=5e-3)
+    totals = [sum(value.item() for value in run.train_step().values()) for _ in range(40)]
+    assert sum(totals[-5:]) < 0.8 * sum(totals[:5])
+
+
+def test_learning_rate_falls_at_the_end():
+    schedule = TrainConfig(steps=100, decay=0.3)
+    assert learning_rate(0, schedule) == learning_rate(70, schedule) == 1
+    assert learning_rate(85, schedule) == pytest.approx(0.5)
+    assert learning_rate(100, schedule) == pytest.approx(0)
+
+
+def test_train_writes_what_a_reader_needs(tmp_path):
+    model = train(MODEL, config(steps=2, sample_every=2), tmp_path, people_source(32), Pixels(),
+                  accelerator=Accelerator(cpu=True))  # fmt: skip
+    assert isinstance(model, NTED)
+    assert json.loads((tmp_path / "train.json").read_text())["train"]["steps"] == 2
+    assert (tmp_path / "samples" / "0000002.png").is_file() and list((tmp_path / "log").iterdir())
+
+
+def test_not_a_number_stops_with_the_step():
+    run = trainer()
+    with torch.no_grad():
+        run.generator.renderer.stages[0].to_rgb.bias.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="step 0: the loss of the generator is nan"):
+        run.train_step()
+
+
+def test_nothing_to_resume(tmp_path):
+    with pytest.raises(ValueError, match="nothing to resume"):
+        trainer().load(tmp_path)
+
+
+def test_checkpoint_of_another_model(tmp_path):
+    run = trainer()
+    run.save(tmp_path)
+    other = ModelConfig(channels=(16, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
+    with pytest.raises(ValueError, match="another model"):
+        Trainer(other, config(), people_source(32), Pixels(), Accelerator(cpu=True)).load(tmp_path)
