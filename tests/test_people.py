@@ -47,10 +47,10 @@ def sheet():
 
 @pytest.mark.parametrize("height", [16, 64, 128, 256])
 def test_view_has_the_promised_shapes(height):
-    view, w = draw(range(3), height=height), height * 11 // 16
-    assert view.image.shape == view.albedo.shape == (3, 3, height, w) and view.surface.shape == (3, 2, height, w)
-    assert view.parts.shape == view.primitive.shape == view.depth.shape == (3, height, w)
-    assert view.keypoints.shape == (3, 18, 2) and view.visible.shape == (3, 18)
+    view, w = draw(range(2), height=height), height * 11 // 16
+    assert view.image.shape == view.albedo.shape == (2, 3, height, w) and view.surface.shape == (2, 2, height, w)
+    assert view.parts.shape == view.primitive.shape == view.depth.shape == (2, height, w)
+    assert view.keypoints.shape == (2, 18, 2) and view.visible.shape == (2, 18)
     assert view.parts.dtype == view.primitive.dtype == torch.int64 and view.visible.dtype == torch.bool
     assert view.image.abs().max() <= 1 and not view.image.requires_grad and not view.image.is_inference()
     background = view.parts == 0
@@ -120,29 +120,31 @@ def test_draws_are_uniform_and_unrelated():
 def marched(o, d, length, radius):
     """Slow reference: walk along each ray by its distance to the rounded cone (float64); inf for a miss."""
     sine, cosine = (x[..., 0] for x in tracing.slope(length[:, None], radius[:, None]))
-    speed, t = d.norm(dim=-1), torch.full_like(o[:, 0], -3)
-    for _ in range(600):
+    speed, t = d.norm(dim=-1), torch.zeros_like(length)
+    for _ in range(300):
         x, y, z = (o + t[:, None] * d).unbind(-1)
         across = (x * x + z * z).sqrt()
-        foot = (y + across * sine / cosine).clamp(torch.zeros_like(length), length)
+        foot = (y - across * sine / cosine).clamp(torch.zeros_like(length), length)
         distance = (across**2 + (y - foot) ** 2).sqrt() - (radius[:, 0] - foot * sine)
         t = t + distance / speed
     return torch.where(distance.abs() < 1e-6, t, torch.inf)
 
 
 def test_rays_meet_cones_where_marching_does():
-    n, rng = 2000, torch.Generator().manual_seed(0)
-    o, d = (torch.rand(2, n, 3, generator=rng, dtype=torch.float64) - 0.5).unbind(0)
-    length, radius = torch.rand(n, generator=rng).double() * 0.3 + 0.1, torch.rand(n, 2, generator=rng).double() * 0.1 + 0.02
-    closed = torch.zeros(n, 2, dtype=torch.bool)
-    inputs = [tuple(v[:, None, None] for v in x.unbind(-1)) for x in (o, d)]
-    # The renderer's rays start far in front of everything.
-    start = tuple(a - 3 * b for a, b in zip(*inputs, strict=True))
-    fast = tracing._intersect(start, inputs[1], length, radius, closed)[:, 0, 0] - 3
+    n, rng = 1000, torch.Generator().manual_seed(0)
+    length = 0.15 + 0.3 * torch.rand(n, generator=rng).double()
+    radius = 0.02 + 0.1 * torch.rand(n, 2, generator=rng).double()
+    # Rays from all around that pass the cone within 0.1 m, some of them missing it; directions are no units.
+    target = 0.2 * torch.rand(n, 3, generator=rng).double() - 0.1
+    target[:, 1] += length / 2
+    d = torch.randn(n, 3, generator=rng).double()
+    o = target - d / d.norm(dim=1, keepdim=True)
+    rays = [tuple(v[:, None, None] for v in x.unbind(-1)) for x in (o, d)]
+    fast = tracing._intersect(*rays, length, radius, torch.zeros(n, 2, dtype=torch.bool))[:, 0, 0]
     slow = marched(o, d, length, radius)
-    clear = (fast.isinf() == slow.isinf()) & ~fast.isinf()
-    assert (fast.isinf() != slow.isinf()).float().mean() < 0.01  # grazing rays
-    assert clear.sum() > 300 and (fast - slow)[clear].abs().quantile(0.99) < 1e-4
+    both = fast.isfinite() & slow.isfinite()
+    assert (fast.isfinite() != slow.isfinite()).double().mean() < 0.01  # rays that graze take the marcher too long
+    assert 0.3 < both.double().mean() < 0.95 and (fast - slow)[both].abs().max() < 1e-4
 
 
 def test_culling_loses_nothing(monkeypatch):
@@ -158,7 +160,7 @@ def test_culling_loses_nothing(monkeypatch):
 
 ON = {
     (0, 14, 15): (FACE, HAIR), (16, 17): (FACE, HAIR, TOP), (2, 5): (TOP, ARMS, FACE, HAIR), (3, 6): (ARMS, TOP),
-    (4, 7): (ARMS, TOP), (8, 11): (TOP, BOTTOM), (9, 12): (LEGS, TOP, BOTTOM, SHOES), (10, 13): (LEGS, SHOES, BOTTOM, TOP),
+    (4, 7): (ARMS, TOP), (8, 11): (TOP, BOTTOM), (9, 10, 12, 13): (LEGS, SHOES, BOTTOM, TOP),
 }  # fmt: skip
 
 
@@ -170,11 +172,13 @@ def test_keypoints_lie_on_the_right_parts():
     row, column = view.keypoints[..., 1].round().long(), view.keypoints[..., 0].round().long()
     right, wrong = 0, 0
     for group, parts in ON.items():
+        on_part = torch.isin(view.parts, torch.tensor(parts)).float()
+        near_part = torch.nn.functional.max_pool2d(on_part, 3, 1, 1) > 0  # give or take a pixel
         for joint in group:
             b = view.visible[:, joint].nonzero()[:, 0]
             at = b, row[b, joint], column[b, joint]
             uncovered = view.depth[at] > behind[b, joint] - 0.13  # a joint lies inside its limb
-            good = torch.isin(view.parts[at], torch.tensor(parts))
+            good = near_part[at]
             right, wrong = right + (good & uncovered).sum(), wrong + (~good & uncovered).sum()
     assert right > 400 and wrong / (right + wrong) < 0.02
 
@@ -213,7 +217,7 @@ def turned(degrees, height=128):
     point = torch.einsum("nij,ni->nj", two.body[who], point) + two.hips[who]  # and out of the turned one
     column2 = (point[:, 0] / step + (width - 1) / 2).round().long().clamp(0, width - 1)
     row2 = ((height - 1) / 2 - point[:, 1] / step).round().long().clamp(0, height - 1)
-    seen = ((b.depth[who, row2, column2] + point[:, 2]).abs() < 0.02)
+    seen = (b.depth[who, row2, column2] + point[:, 2]).abs() < 0.02
     at, to = (who[seen], row[seen], column[seen]), (who[seen], row2[seen], column2[seen])
     same_primitive = a.primitive[at] == b.primitive[to]
     at, to = (tuple(i[same_primitive] for i in x) for x in (at, to))
@@ -264,7 +268,8 @@ def test_swap_changes_its_item_only(item):
     people, poses = sample_people(SEED, index), sample_poses(SEED, index, 0)
     other = people[torch.arange(12).roll(1)]
     before, after = render(people, poses, 128), render(swap(people, other, item), poses, 128)
-    region = torch.isin(before.parts, torch.tensor(REGIONS[item])) | torch.isin(after.parts, torch.tensor(REGIONS[item]))
+    parts = torch.tensor(REGIONS[item])
+    region = torch.isin(before.parts, parts) | torch.isin(after.parts, parts)
     # Two pixels around it for edges; shadows that the item throws or no longer throws are faint or near.
     near = torch.nn.functional.max_pool2d(region.float()[:, None], 5, 1, 2)[:, 0] > 0
     change = (before.image - after.image).abs().amax(1)
@@ -317,7 +322,7 @@ def test_primitives_are_all_made_and_fit_their_bits():
     index = torch.arange(2)
     people, poses = sample_people(SEED, index), sample_poses(SEED, index, 0)
     assert dress(people, skeleton(people, poses)).worn.shape == (2, len(PRIMITIVES))
-    assert len(PRIMITIVES) <= tracing.PRIMITIVES_MAX
+    assert len(PRIMITIVES) <= 2**tracing.PRIMITIVE_BITS
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -24,7 +24,8 @@ class Pixels(nn.Module):
 
 
 def config(**changes):
-    return TrainConfig(**{"pairs": 2, "draw_ahead": 2, "weights": FULL, "adversarial_start": 1, "r1_every": 2} | changes)
+    small = {"pairs": 2, "draw_ahead": 2, "weights": FULL, "adversarial_start": 1, "r1_every": 2}
+    return TrainConfig(**small | changes)
 
 
 def trainer(**changes):

@@ -193,7 +193,7 @@ def joints(bones: Skeleton) -> Tensor:
     """The 18 COCO key points in OpenPose's order, camera frame, b 18 3: nose, neck, right arm, left arm, right leg,
     left leg, eyes, ears (right before left)."""
     s = bones.scale
-    sides = [(sign * x, y, z) for x, y, z in ((0.034, 0.016, 0.078), (0.082, 0.0, -0.008)) for sign in (-1, 1)]
+    sides = [(sign * x, y, z) for x, y, z in ((0.034, 0.016, 0.073), (0.082, 0.0, -0.008)) for sign in (-1, 1)]
     face = [(0.0, -0.014, 0.1), *sides]
     nose, *rest = (place(bones.skull, bones.head, x * s, y * s, z * s) for x, y, z in face)
     neck = (bones.arms[:, 0, 0] + bones.arms[:, 1, 0]) / 2

@@ -90,13 +90,19 @@ def _normals(shapes: Shapes, hits: Hits) -> Tensor:
     k = torch.where(cap, 1.0, flank)
     ny = torch.where(below, y, torch.where(above, y - length, sine))
     normal = _unit(_apply(matrix.transpose(-1, -2), torch.stack([k * x, ny, k * z], -1)))
-    # The trunk is several cones; leaning their normals towards those of one upright column hides the seams.
-    trunk = (hits.primitive >= TRUNK[0]) & (hits.primitive <= TRUNK[1])
+    return _without_seams(shapes, hits, normal)
+
+
+def _without_seams(shapes: Shapes, hits: Hits, normal: Tensor) -> Tensor:
+    """The trunk is several cones; leaning their normals towards those of one upright column hides where they meet."""
+    trunk = ((hits.primitive >= TRUNK[0]) & (hits.primitive <= TRUNK[1])).nonzero()[:, 0]
+    at = hits.who[trunk], hits.primitive[trunk]
     chart = shapes.chart[at]
-    x, v, z = _apply(chart, hits.point - shapes.chart_centre[at]).unbind(-1)
+    x, height, z = _apply(chart, hits.point[trunk] - shapes.chart_centre[at]).unbind(-1)
     column = _unit(x[:, None] * chart[:, 0] + 1.5 * z[:, None] * chart[:, 2])
-    lean = 1.4 * ((0.44 - v) / 0.18).clamp(0, 1)
-    return torch.where(trunk[:, None], _unit(normal + lean[:, None] * column), normal)
+    lean = 1.4 * ((0.44 - height) / 0.18).clamp(0, 1)  # none at the shoulders, which are round
+    normal[trunk] = _unit(normal[trunk] + lean[:, None] * column)
+    return normal
 
 
 def _light(normal: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,7 +187,7 @@ def _draw(people: People, poses: Poses, height: int, supersample: int) -> View:
     codes = rearrange(traced, "b (h i) (w j) -> b h w (i j)", i=n, j=n)
     hit = codes != NOTHING
     which, row, column, sample = hit.nonzero(as_tuple=True)
-    depth, primitive = unpack(codes[hit])
+    depth, primitive = unpack(codes[which, row, column, sample])
     x = fine.x(column * n + sample % n) * fine.step[which]
     y = fine.y(row * n + sample // n) * fine.step[which]
     hits = Hits(which, primitive, torch.stack([x, y, -depth], -1))

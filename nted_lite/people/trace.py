@@ -19,7 +19,7 @@ from nted_lite.people.shapes import Shapes
 TILE = 8
 NEAR, FAR = -2.5, 2.5  # metres around the plane the camera looks at
 LEVELS = 2**24
-PRIMITIVES_MAX = 64  # 6 bits
+PRIMITIVE_BITS = 6
 NOTHING = 2**31 - 1
 
 
@@ -41,14 +41,14 @@ class Rays:
 def pack(depth: Tensor, primitive: Tensor) -> Tensor:
     """Depth (metres) and primitive as one int32 that sorts by depth; outside NEAR..FAR it is NOTHING."""
     level = ((depth - NEAR) * (LEVELS / (FAR - NEAR))).floor()
-    code = level.clamp(0, LEVELS - 1).int() * PRIMITIVES_MAX + primitive
+    code = (level.clamp(0, LEVELS - 1).int() << PRIMITIVE_BITS) + primitive
     return torch.where((level >= 0) & (level < LEVELS), code, NOTHING)
 
 
 def unpack(code: Tensor) -> tuple[Tensor, Tensor]:
     """Depth in metres and primitive (int64) of packed hits."""
-    level, primitive = code.long() // PRIMITIVES_MAX, code.long() % PRIMITIVES_MAX
-    return (level.float() + 0.5) * ((FAR - NEAR) / LEVELS) + NEAR, primitive
+    level = code >> PRIMITIVE_BITS
+    return (level.float() + 0.5) * ((FAR - NEAR) / LEVELS) + NEAR, (code & (2**PRIMITIVE_BITS - 1)).long()
 
 
 def _touching(shapes: Shapes, rays: Rays) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -1,0 +1,72 @@
+"""Every picture of the README and of the notebooks' covers: one function each, `make figures` calls them all."""
+
+import json
+import re
+from pathlib import Path
+
+import torch
+
+from nted_lite import NTED, metrics, plotting
+from nted_lite.control import wear
+from nted_lite.features import checkpoints, people_parser
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parent / "README.md"
+
+
+def shipped() -> NTED:
+    """The model that the pictures show."""
+    return NTED.from_pretrained(checkpoints() / "people-64").eval()
+
+
+def results_table() -> str:
+    """The README's table, from the measures that ship with the model."""
+    measured = json.loads((checkpoints() / "people-64" / "metrics.json").read_text())
+    rows = {
+        "the model": "model",
+        "copying the photo": "copy",
+        "the mean picture": "mean image",
+        "an oracle: true parts of the target, each in its mean colour of the photo": "part colours",
+    }
+    lines = [
+        f"`people-64` on {measured['people']:,} pairs of people it has never seen "
+        f"({measured['size'][0]}x{measured['size'][1]} pixels; mean and 95 % bootstrap interval):",
+        "",
+        "| | PSNR, dB | SSIM | person only, PSNR | person only, L1 |",
+        "|---|---|---|---|---|",
+    ]
+    for title, row in rows.items():
+        values = measured["similarity"][row]
+        cells = [_cell(values[n], d) for n, d in (("psnr", 2), ("ssim", 3), ("person_psnr", 2), ("person_l1", 3))]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    swap, ratio = measured["swap"], measured["swap_ratio"]
+    lines += [
+        "",
+        "Exchanging tops, against the true picture of that person in the other top (L1; colours run from -1 to 1):",
+        "",
+        "| | inside the garment | outside it |",
+        "|---|---|---|",
+    ]
+    titles = {"no swap": "no swap", "swap": "swapped textures", "drawn in it": "the photo already shows the other top"}
+    for row, title in titles.items():
+        lines.append(f"| {title} | {_cell(swap[row]['inside'], 3)} | {_cell(swap[row]['outside'], 3)} |")
+    agreement = max(measured["entities"], key=lambda found: found["grouped"])
+    lines += [
+        "",
+        f"Swapping leaves {ratio['inside']:.2f} of the error inside the garment and {ratio['outside']:.2f} of the error "
+        f"outside it. Its entities, which no label taught it, agree with the true parts with a mean IoU of "
+        f"{agreement['grouped']:.2f} when each joins the part that it covers most "
+        f"({max(found['matched'] for found in measured['entities']):.2f} one to one).",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(value: dict[str, float], digits: int) -> str:
+    return f"{value['mean']:.{digits}f} ± {(value['high'] - value['low']) / 2:.{digits}f}"
+
+
+def write_results() -> None:
+    """Put the table into the README, between its two markers."""
+    text = README.read_text()
+    pattern = r"(<!-- results:.*?-->\n).*?(<!-- end of results -->)"
+    README.write_text(re.sub(pattern, lambda m: f"{m[1]}\n{results_table()}\n\n{m[2]}", text, flags=re.S))

@@ -1,0 +1,39 @@
+"""`nted-lite demo`: what the shipped model can do, in less than a minute, on people it has never seen."""
+
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from nted_lite import metrics, plotting
+from nted_lite.control import wear
+from nted_lite.features import checkpoints, people_parser
+from nted_lite.model import NTED
+
+SHOWN = (0, 1, 2, 3, 4, 5, 6, 7)
+
+
+@torch.no_grad()
+def run(out: Path, people: int = 128) -> None:
+    """Draw the pictures into `out`, print the measures over this many held-out pairs, and say what to do next."""
+    model = NTED.from_pretrained(checkpoints() / "people-64").eval()
+    parser = people_parser()
+    test = metrics.held_out(torch.tensor(SHOWN), model.config.height)
+    made = model(test.reference, test.pose)
+    worn, _ = wear(model, parser, test.reference, test.donor, test.pose, "top")
+    figures = {
+        "repose.png": plotting.show_transfer(test.reference, test.pose, made.image, test.target),
+        "swap.png": plotting.show_swap(test.reference, test.donor, made.image, worn.image, test.swapped),
+        "entities.png": plotting.show_entities(test.target, test.target_parts, made.distribution),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, figure in tqdm(figures.items(), desc="drawing", disable=None):
+        figure.savefig(out / name)
+    print(metrics.report(metrics.evaluate_people(model, parser, people)))
+    print(f"""
+Pictures of people the model has never seen:
+  {out / "repose.png"}     one photo, another pose
+  {out / "swap.png"}       the same person in another one's top
+  {out / "entities.png"}   what its textures paint, beside the true parts
+
+Next: `make lab` opens the course (start with 00_tour), `make train` trains your own model.""")

@@ -1,0 +1,241 @@
+"""Pictures of people, poses, maps and textures: one call, one figure.
+
+Every public `show_...` returns a matplotlib Figure that belongs to nobody: a notebook shows it by naming it last in a
+cell, a script saves it with `figure.savefig`. Small pictures are enlarged without smoothing, so every pixel that a
+model made can be seen.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import einsum, rearrange, reduce, repeat
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from nted_lite.layers import upsample
+from nted_lite.metrics import confusion
+from nted_lite.model import NTED, Textures, Transfer
+from nted_lite.people import PARTS
+from nted_lite.pose import JOINTS, LIMBS
+from nted_lite.texture import gather
+
+# From seaborn's "colorblind" palette; skin (face, arms, legs) is warm, cloth is cool.
+PART_COLOURS = {
+    "background": "#949494", "hair": "#ca9161", "face": "#fbafe4", "arms": "#de8f05",
+    "top": "#0173b2", "bottom": "#029e73", "legs": "#ece133", "shoes": "#d55e00",
+}  # fmt: skip
+INK, PALE, PAPER = "#333333", "#888888", "#ffffff"
+DPI = 100
+
+
+def style() -> None:
+    """Set up the figures of a notebook: PNG, uncropped, calm colours. Call it once, in the set-up cell."""
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    set_matplotlib_formats("png", bbox_inches=None)
+    matplotlib.rcParams.update({
+        "figure.dpi": DPI, "figure.constrained_layout.use": True, "font.size": 9, "text.color": INK,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": PALE, "axes.labelcolor": INK,
+        "axes.prop_cycle": matplotlib.cycler(color=[PART_COLOURS[p] for p in ("top", "arms", "bottom", "shoes")]),
+    })  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ tensors to pictures
+
+
+def picture(image: Tensor, scale: int = 1) -> np.ndarray:
+    """3 h w in -1..1 -> (h scale) (w scale) 3, uint8: every pixel a square."""
+    pixels = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte()
+    return repeat(pixels, "c h w -> (h i) (w j) c", i=scale, j=scale).numpy()
+
+
+def stick_figures(pose: Tensor) -> Tensor:
+    """The figures in pose maps, in OpenPose's colours on white. b 20 h w -> b 3 h w in -1..1"""
+    figure = pose[:, :3].flip(1)  # the map holds blue first
+    drawn = reduce(figure, "b c h w -> b 1 h w", "max")
+    return torch.where(drawn > 0, figure, 1.0) * 2 - 1
+
+
+def part_pictures(parts: Tensor) -> Tensor:
+    """Part labels in the colours of PART_COLOURS. b h w -> b 3 h w in -1..1"""
+    palette = torch.tensor([to_rgb(PART_COLOURS[part]) for part in PARTS], device=parts.device)
+    return rearrange(palette[parts], "b h w c -> b c h w") * 2 - 1
+
+
+def texture_parts(distribution: Tensor, parts: Tensor) -> list[int]:
+    """The part that each texture paints most, found on b pictures. b k h w, b H W -> k numbers of PARTS"""
+    counts = confusion(distribution, parts)
+    share = counts / reduce(counts, "k p -> 1 p", "sum").clamp_min(1)  # of the part, or background would win it all
+    covers = counts.argmax(1)
+    return torch.where(counts.sum(1) > 0, covers, share.argmax(1)).tolist()
+
+
+def texture_colours(groups: Sequence[int]) -> Tensor:
+    """A colour for each texture: its part's, in a lighter or darker shade where several share the part. -> k 3"""
+    colours = torch.tensor([to_rgb(PART_COLOURS[PARTS[part]]) for part in groups])
+    for part in set(groups):
+        members = [texture for texture, group in enumerate(groups) if group == part]
+        for place, texture in enumerate(members):
+            shade = 0.0 if len(members) == 1 else 0.9 * place / (len(members) - 1) - 0.4
+            towards = torch.full((3,), 1.0 if shade > 0 else 0.0)
+            colours[texture] = torch.lerp(colours[texture], towards, abs(shade))
+    return colours
+
+
+def painted(maps: Tensor, groups: Sequence[int]) -> Tensor:
+    """Distribution maps as one picture: each texture's share of its colour. b k h w -> b 3 h w in -1..1"""
+    return einsum(maps, texture_colours(groups).to(maps.device), "b k h w, k c -> b c h w") * 2 - 1
+
+
+def spotlight(image: Tensor, maps: Tensor) -> Tensor:
+    """One picture lit by each of k maps, light grey elsewhere. 3 h w, k H W (0..1) -> k 3 h w"""
+    light = F.interpolate(rearrange(maps, "k h w -> k 1 h w"), size=image.shape[-2:], mode="nearest").clamp(0, 1)
+    return light * image + (1 - light) * 0.86
+
+
+# --------------------------------------------------------------------------------------------------- a sheet of paper
+
+
+def _sheet(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure whose coordinates are its pixels, y downwards."""
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER, layout="none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
+    return figure, axes
+
+
+def _put(axes: Axes, image: Tensor, x: float, y: float, width: float, height: float) -> None:
+    """A picture 3 h w, enlarged to a box whose upper left corner is x y."""
+    axes.imshow(picture(image), extent=(x, x + width, y + height, y), interpolation="nearest", aspect="auto")
+
+
+def _say(axes: Axes, text: str, x: float, y: float, across: str = "center", down: str = "center", **style) -> None:
+    axes.text(x, y, text, ha=across, va=down, **({"fontsize": 9, "color": INK, "linespacing": 1.25} | style))
+
+
+def _legend(axes: Axes, x: float, y: float) -> None:
+    """The parts and their colours, in a line."""
+    for part, colour in PART_COLOURS.items():
+        axes.add_patch(matplotlib.patches.Rectangle((x, y - 5), 10, 10, color=colour, linewidth=0))
+        _say(axes, part, x + 15, y, "left", fontsize=8)
+        x += 30 + 6.2 * len(part)
+
+
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend: float = 0.0) -> None:
+    style = {"arrowstyle": "-|>", "color": PALE, "linewidth": 1.3, "connectionstyle": f"arc3,rad={bend}"}
+    axes.annotate("", end, start, arrowprops=style | {"shrinkA": 0, "shrinkB": 0})
+
+
+# ------------------------------------------------------------------------------------------------------------ figures
+
+
+def contact_sheet(
+    rows: Mapping[str, Tensor], columns: Sequence[str] = (), scale: int = 0, legend: bool = False
+) -> Figure:
+    """Rows of pictures, each with its name.
+
+    rows     name -> b 3 h w in -1..1 (pictures of any size; the tallest sets the height)
+    columns  a title for each column
+    scale    how much a pixel is enlarged; 0 chooses what fits a notebook
+    legend   whether to add the colours of the parts
+    """
+    count = max(len(images) for images in rows.values())
+    height, width = (max(images.shape[axis] for images in rows.values()) for axis in (2, 3))
+    scale = scale or max(1, min(4, round(820 / (count * width))))
+    height, width, gap = height * scale, width * scale, 6
+    margin = 14 + 6.4 * max(len(line) for name in rows for line in name.split("\n"))
+    top = 22 if columns else gap
+    bottom = top + len(rows) * (height + gap)
+    figure, axes = _sheet(max(margin + count * (width + gap), 620 * legend), bottom + 24 * legend)
+    for row, (name, images) in enumerate(rows.items()):
+        y = top + row * (height + gap)
+        _say(axes, name, margin - 10, y + height / 2, "right")
+        for column, image in enumerate(images):
+            _put(axes, image, margin + column * (width + gap), y, width, height)
+    for column, title in enumerate(columns):
+        _say(axes, title, margin + column * (width + gap) + width / 2, top / 2)
+    if legend:
+        _legend(axes, margin, bottom + 10)
+    return figure
+
+
+def show_pose(pose: Tensor, limbs: Sequence[int] = (0, 2, 3, 7, 8, 12)) -> Figure:
+    """A pose map, 20 h w: the stick figure of channels 0-2, and the distances to some limbs (channel 3 + limb)."""
+    distances = matplotlib.colormaps["viridis_r"](pose[[3 + limb for limb in limbs]].cpu().numpy())[..., :3]
+    distances = rearrange(torch.from_numpy(distances).float(), "l h w c -> l c h w") * 2 - 1
+    names = ["–".join(_short(JOINTS[joint]) for joint in LIMBS[limb]) for limb in limbs]
+    pictures = torch.cat([stick_figures(pose[None]), distances])
+    return contact_sheet({"": pictures}, ["channels 0–2", *names], scale=max(1, round(112 / pose.shape[-1])))
+
+
+def _short(joint: str) -> str:
+    return joint.replace("right ", "r ").replace("left ", "l ")
+
+
+def show_parts(images: Tensor, parts: Tensor) -> Figure:
+    """Pictures b 3 h w above their part labels b h w."""
+    return contact_sheet({"picture": images, "parts": part_pictures(parts)}, legend=True)
+
+
+def show_transfer(reference: Tensor, pose: Tensor, made: Tensor, target: Tensor | None = None) -> Figure:
+    """People (b 3 h w), the poses asked for (b 20 h w), what a model made of them, and the truth if it is known."""
+    rows = {"reference": reference, "target pose": stick_figures(pose), "made": made}
+    return contact_sheet(rows if target is None else rows | {"truth": target})
+
+
+def show_swap(person: Tensor, donor: Tensor, before: Tensor, made: Tensor, true: Tensor) -> Figure:
+    """A garment changes hands: b 3 h w each, the last three in the target pose."""
+    return contact_sheet({
+        "person": person, "garment from": donor, "made,\nown garment": before, "made,\nswapped": made,
+        "truth,\nswapped": true,
+    })  # fmt: skip
+
+
+def show_entities(image: Tensor, parts: Tensor, distributions: Sequence[Tensor]) -> Figure:
+    """Which texture paints which pixel, one row an operation.
+
+    image          b 3 h w    the pictures that were painted
+    parts          b h w      their true parts
+    distributions  b k h w each; textures that paint the same part most share its colour, in shades
+    """
+    rows = {"picture": image, "true parts": part_pictures(parts)}
+    for number, maps in enumerate(distributions):
+        size = "×".join(map(str, maps.shape[-2:]))
+        rows[f"operation {number}\n{size}, k = {maps.shape[1]}"] = painted(maps, texture_parts(maps, parts))
+    return contact_sheet(rows, legend=True)
+
+
+def show_textures(
+    reference: Tensor, extraction: Tensor, target: Tensor, distribution: Tensor, groups: Sequence[int]
+) -> Figure:
+    """What each texture of one operation is: the pixels it averages, their mean colour, the pixels it paints.
+
+    reference, target         3 h w    lit where the maps are large
+    extraction, distribution  k h w
+    groups                    k numbers of PARTS, see `texture_parts`
+    """
+    taken = spotlight(reference, extraction / torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None])
+    given = spotlight(target, distribution)
+    small = F.interpolate(reference[None], size=extraction.shape[-2:], mode="area")
+    swatches = gather(small, extraction[None])[0]
+    order = sorted(range(len(groups)), key=lambda texture: (groups[texture], texture))
+    scale, gap, margin, across = max(1, round(88 / reference.shape[-1])), 6, 66, 8
+    height, width = (side * scale for side in reference.shape[-2:])
+    block, lines = 2 * height + 64, -(-len(order) // across)
+    figure, axes = _sheet(margin + across * (width + gap), lines * block)
+    for place, texture in enumerate(order):
+        x, y = margin + place % across * (width + gap), place // across * block
+        _say(axes, f"{texture} {PARTS[groups[texture]]}", x + width / 2, y + 11, fontsize=8)
+        _put(axes, taken[texture], x, y + 22, width, height)
+        _put(axes, repeat(swatches[texture], "c -> c 1 1"), x, y + height + 27, width, 14)
+        _put(axes, given[texture], x, y + height + 46, width, height)
+        if place % across == 0:
+            for name, down in (("averages", 22 + height / 2), ("colour", height + 34), ("paints", 46 + 1.5 * height)):
+                _say(axes, name, margin - 10, y + down, "right")
+    return figure
