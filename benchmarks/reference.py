@@ -1,7 +1,7 @@
 """Slow twins of the fast layers, written so that each can be checked by eye. Tests hold the package to them.
 
-The fast layers filter all channels in one depthwise convolution, and up-sample with a transposed one. Here every channel
-becomes a picture of its own, and an up-sampling really puts zeros between the pixels before it filters.
+The fast layers filter all channels in one depthwise convolution, and up-sample with a transposed one. Here every
+channel becomes a picture of its own, and an up-sampling really puts zeros between the pixels before it filters.
 """
 
 import math

@@ -5,18 +5,49 @@ import re
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 
 from nted_lite import NTED, metrics, plotting
 from nted_lite.control import wear
 from nted_lite.features import checkpoints, people_parser
+from nted_lite.people import SPLITS, pairs
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
+SHOWN = torch.arange(8)  # of the test people; never chosen by what the model makes of them
 
 
 def shipped() -> NTED:
     """The model that the pictures show."""
     return NTED.from_pretrained(checkpoints() / "people-64").eval()
+
+
+@torch.no_grad()
+def hero() -> Figure:
+    """The first eight test people in another pose, then in the next one's top."""
+    model, test = shipped(), metrics.held_out(SHOWN)
+    made = model(test.reference, test.pose).image
+    worn, _ = wear(model, people_parser(), test.reference, test.donor, test.pose, "top")
+    return plotting.contact_sheet({
+        "photo": test.reference, "pose": plotting.stick_figures(test.pose), "made": made, "truth": test.target,
+        "top of": test.donor, "made,\nin that top": worn.image, "truth,\nin that top": test.swapped,
+    })  # fmt: skip
+
+
+@torch.no_grad()
+def entities() -> Figure:
+    """What the textures of the shipped model paint, beside the true parts."""
+    test = metrics.held_out(SHOWN)
+    made = shipped()(test.reference, test.pose)
+    return plotting.show_entities(test.target, test.target_parts, made.distribution)
+
+
+def people() -> Figure:
+    """Two views of each of the first eight test people, and their true parts."""
+    pair = pairs(SPLITS["test"], SHOWN, height=128)
+    return plotting.contact_sheet({
+        "photo": pair.reference.image, "target": pair.target.image, "parts": plotting.part_pictures(pair.target.parts),
+    }, legend=True)  # fmt: skip
 
 
 def results_table() -> str:
@@ -53,8 +84,8 @@ def results_table() -> str:
     agreement = max(measured["entities"], key=lambda found: found["grouped"])
     lines += [
         "",
-        f"Swapping leaves {ratio['inside']:.2f} of the error inside the garment and {ratio['outside']:.2f} of the error "
-        f"outside it. Its entities, which no label taught it, agree with the true parts with a mean IoU of "
+        f"Swapping leaves {ratio['inside']:.2f} of the error inside the garment, and {ratio['outside']:.2f} of it "
+        f"outside. Its entities, which no label taught it, agree with the true parts with a mean IoU of "
         f"{agreement['grouped']:.2f} when each joins the part that it covers most "
         f"({max(found['matched'] for found in measured['entities']):.2f} one to one).",
     ]
@@ -70,3 +101,11 @@ def write_results() -> None:
     text = README.read_text()
     pattern = r"(<!-- results:.*?-->\n).*?(<!-- end of results -->)"
     README.write_text(re.sub(pattern, lambda m: f"{m[1]}\n{results_table()}\n\n{m[2]}", text, flags=re.S))
+
+
+if __name__ == "__main__":
+    for draw in (hero, entities, people):
+        draw().savefig(HERE / f"{draw.__name__}.png", dpi=plotting.DPI)
+        print(f"figures/{draw.__name__}.png")
+    write_results()
+    print("README.md: the table of results")

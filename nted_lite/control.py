@@ -43,7 +43,7 @@ def fuse(reference: Textures, garment: Textures, coefficients: Sequence[Tensor])
     coefficients  a: b k (or k) an operation; 0 keeps the reference's texture, 1 takes the garment's
     """
     vectors = tuple(
-        r + a[..., None] * (g - r) for r, g, a in zip(reference.vectors, garment.vectors, coefficients, strict=True)
+        torch.lerp(r, g, a[..., None]) for r, g, a in zip(reference.vectors, garment.vectors, coefficients, strict=True)
     )
     return Textures(vectors, reference.extraction)
 

@@ -2,7 +2,7 @@
 
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (1912.04958). Notebooks 04 and 05 build each of
 these by hand. Everything here works on `b c h w` tensors and does not care about the memory format; on a CPU
-channels-last tensors make the blur an order of magnitude faster (`benchmarks/layers.py`).
+channels-last tensors make the blur an order of magnitude faster (`benchmarks/step.py`).
 """
 
 import math

@@ -45,7 +45,8 @@ def _mean(error: Tensor, mask: Tensor | None) -> Tensor:
 
 def ssim(made: Tensor, true: Tensor) -> Tensor:
     """Structural similarity of each picture (11 x 11 Gaussian window, sigma 1.5). b 3 h w in -1..1 -> b"""
-    return structural_similarity_index_measure(made.clamp(-1, 1), true, data_range=(-1.0, 1.0), reduction="none")
+    made, true = ((picture.clamp(-1, 1) + 1) / 2 for picture in (made, true))  # it compares means, so black must be 0
+    return structural_similarity_index_measure(made, true, data_range=1.0, reduction="none")
 
 
 def parser_distance(made: Tensor, true: Tensor, parser: PeopleParser) -> Tensor:

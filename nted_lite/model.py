@@ -53,7 +53,10 @@ class Transfer:
     """b k h w each, sums to 1 over k"""
 
 
-class NTED(nn.Module, PyTorchModelHubMixin, library_name="nted-lite", license="mit"):
+class NTED(
+    nn.Module, PyTorchModelHubMixin, library_name="nted-lite", license="mit",
+    repo_url="https://github.com/nted-lite/nted-lite", paper_url="https://arxiv.org/abs/2204.06160",
+):  # fmt: skip
     """Re-render a person in another pose.
 
     config  what it is made of; `preset("people-64").model`, say

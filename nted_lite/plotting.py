@@ -17,9 +17,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from nted_lite.layers import upsample
 from nted_lite.metrics import confusion
-from nted_lite.model import NTED, Textures, Transfer
 from nted_lite.people import PARTS
 from nted_lite.pose import JOINTS, LIMBS
 from nted_lite.texture import gather
@@ -101,7 +99,7 @@ def spotlight(image: Tensor, maps: Tensor) -> Tensor:
 # --------------------------------------------------------------------------------------------------- a sheet of paper
 
 
-def _sheet(width: float, height: float) -> tuple[Figure, Axes]:
+def sheet(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure whose coordinates are its pixels, y downwards."""
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER, layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
@@ -110,26 +108,28 @@ def _sheet(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _put(axes: Axes, image: Tensor, x: float, y: float, width: float, height: float) -> None:
+def put(axes: Axes, image: Tensor, x: float, y: float, width: float, height: float) -> None:
     """A picture 3 h w, enlarged to a box whose upper left corner is x y."""
     axes.imshow(picture(image), extent=(x, x + width, y + height, y), interpolation="nearest", aspect="auto")
 
 
-def _say(axes: Axes, text: str, x: float, y: float, across: str = "center", down: str = "center", **style) -> None:
+def say(axes: Axes, text: str, x: float, y: float, across: str = "center", down: str = "center", **style) -> None:
+    """Words at x y."""
     axes.text(x, y, text, ha=across, va=down, **({"fontsize": 9, "color": INK, "linespacing": 1.25} | style))
 
 
-def _legend(axes: Axes, x: float, y: float) -> None:
+def part_legend(axes: Axes, x: float, y: float) -> None:
     """The parts and their colours, in a line."""
     for part, colour in PART_COLOURS.items():
         axes.add_patch(matplotlib.patches.Rectangle((x, y - 5), 10, 10, color=colour, linewidth=0))
-        _say(axes, part, x + 15, y, "left", fontsize=8)
+        say(axes, part, x + 15, y, "left", fontsize=8)
         x += 30 + 6.2 * len(part)
 
 
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend: float = 0.0) -> None:
-    style = {"arrowstyle": "-|>", "color": PALE, "linewidth": 1.3, "connectionstyle": f"arc3,rad={bend}"}
-    axes.annotate("", end, start, arrowprops=style | {"shrinkA": 0, "shrinkB": 0})
+def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend: float = 0.0) -> None:
+    """An arrow from x y to x y."""
+    shape = {"arrowstyle": "-|>", "color": PALE, "linewidth": 1.3, "connectionstyle": f"arc3,rad={bend}"}
+    axes.annotate("", end, start, arrowprops=shape | {"shrinkA": 0, "shrinkB": 0})
 
 
 # ------------------------------------------------------------------------------------------------------------ figures
@@ -149,29 +149,30 @@ def contact_sheet(
     height, width = (max(images.shape[axis] for images in rows.values()) for axis in (2, 3))
     scale = scale or max(1, min(4, round(820 / (count * width))))
     height, width, gap = height * scale, width * scale, 6
-    margin = 14 + 6.4 * max(len(line) for name in rows for line in name.split("\n"))
+    margin = 16 + 7.2 * max(len(line) for name in rows for line in name.split("\n"))
     top = 22 if columns else gap
     bottom = top + len(rows) * (height + gap)
-    figure, axes = _sheet(max(margin + count * (width + gap), 620 * legend), bottom + 24 * legend)
+    figure, axes = sheet(max(margin + count * (width + gap), 620 * legend), bottom + 24 * legend)
     for row, (name, images) in enumerate(rows.items()):
         y = top + row * (height + gap)
-        _say(axes, name, margin - 10, y + height / 2, "right")
+        say(axes, name, margin - 10, y + height / 2, "right")
         for column, image in enumerate(images):
-            _put(axes, image, margin + column * (width + gap), y, width, height)
+            put(axes, image, margin + column * (width + gap), y, width, height)
     for column, title in enumerate(columns):
-        _say(axes, title, margin + column * (width + gap) + width / 2, top / 2)
+        say(axes, title, margin + column * (width + gap) + width / 2, top / 2)
     if legend:
-        _legend(axes, margin, bottom + 10)
+        part_legend(axes, margin, bottom + 10)
     return figure
 
 
 def show_pose(pose: Tensor, limbs: Sequence[int] = (0, 2, 3, 7, 8, 12)) -> Figure:
     """A pose map, 20 h w: the stick figure of channels 0-2, and the distances to some limbs (channel 3 + limb)."""
-    distances = matplotlib.colormaps["viridis_r"](pose[[3 + limb for limb in limbs]].cpu().numpy())[..., :3]
+    chosen = pose[[3 + limb for limb in limbs]].cpu()
+    distances = matplotlib.colormaps["viridis_r"]((chosen / chosen.max()).numpy())[..., :3]
     distances = rearrange(torch.from_numpy(distances).float(), "l h w c -> l c h w") * 2 - 1
     names = ["–".join(_short(JOINTS[joint]) for joint in LIMBS[limb]) for limb in limbs]
     pictures = torch.cat([stick_figures(pose[None]), distances])
-    return contact_sheet({"": pictures}, ["channels 0–2", *names], scale=max(1, round(112 / pose.shape[-1])))
+    return contact_sheet({"": pictures}, ["channels 0–2", *names], scale=max(1, round(110 / pose.shape[-1])))
 
 
 def _short(joint: str) -> str:
@@ -225,17 +226,37 @@ def show_textures(
     small = F.interpolate(reference[None], size=extraction.shape[-2:], mode="area")
     swatches = gather(small, extraction[None])[0]
     order = sorted(range(len(groups)), key=lambda texture: (groups[texture], texture))
-    scale, gap, margin, across = max(1, round(88 / reference.shape[-1])), 6, 66, 8
+    scale, gap, margin, across = max(1, round(88 / reference.shape[-1])), 6, 76, 8
     height, width = (side * scale for side in reference.shape[-2:])
     block, lines = 2 * height + 64, -(-len(order) // across)
-    figure, axes = _sheet(margin + across * (width + gap), lines * block)
+    figure, axes = sheet(margin + across * (width + gap), lines * block)
     for place, texture in enumerate(order):
         x, y = margin + place % across * (width + gap), place // across * block
-        _say(axes, f"{texture} {PARTS[groups[texture]]}", x + width / 2, y + 11, fontsize=8)
-        _put(axes, taken[texture], x, y + 22, width, height)
-        _put(axes, repeat(swatches[texture], "c -> c 1 1"), x, y + height + 27, width, 14)
-        _put(axes, given[texture], x, y + height + 46, width, height)
+        say(axes, f"{texture} {PARTS[groups[texture]]}", x + width / 2, y + 11, fontsize=8)
+        put(axes, taken[texture], x, y + 22, width, height)
+        put(axes, repeat(swatches[texture], "c -> c 1 1"), x, y + height + 27, width, 14)
+        put(axes, given[texture], x, y + height + 46, width, height)
         if place % across == 0:
             for name, down in (("averages", 22 + height / 2), ("colour", height + 34), ("paints", 46 + 1.5 * height)):
-                _say(axes, name, margin - 10, y + down, "right")
+                say(axes, name, margin - 10, y + down, "right")
+    return figure
+
+
+def show_measures(measured: Mapping[str, Mapping[str, Mapping[str, float]]], names: Mapping[str, str]) -> Figure:
+    """Bars with their 95 % intervals, one panel a measure.
+
+    measured  row -> measure -> {mean, low, high}: a table of metrics.json
+    names     measure -> title of its panel
+    """
+    figure = Figure(figsize=(9, 0.8 + 0.3 * len(measured)), dpi=DPI, facecolor=PAPER, layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for panel, (name, title) in zip(panels, names.items()):
+        means, lows, highs = ([row[name][key] for row in measured.values()] for key in ("mean", "low", "high"))
+        errors = np.abs([lows, highs] - np.array(means))
+        colours = [PART_COLOURS["top"]] + ["#c8c8c8"] * (len(measured) - 1)
+        bars = panel.barh(list(measured), means, xerr=errors, color=colours, height=0.7, ecolor=INK)
+        panel.bar_label(bars, fmt="%.3g", padding=5, fontsize=8, color=INK)
+        panel.set(xlim=(0, 1.22 * max(highs)), title=title)
+        panel.invert_yaxis() if panel is panels[0] else None
+        panel.tick_params(left=False)
     return figure

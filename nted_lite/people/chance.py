@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 MASK = 0xFFFFFFFF  # 32-bit words are kept in int64: torch has no unsigned shifts
 

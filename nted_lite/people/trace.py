@@ -99,21 +99,23 @@ def _intersect(o: tuple, d: tuple, length: Tensor, radius: Tensor, cut: Tensor) 
     cc, flank = cosine * cosine, r0 - sine * o[1]
     b = cc * od + sine * d[1] * flank
     c = cc * oo - flank * flank
-    square = b * b - (cc * dd - sine * sine * d[1] * d[1]) * c
+    a = cc * dd - sine * sine * d[1] * d[1]
+    square = b * b - a * c
     t = c / (square.clamp_min(0).sqrt() - b)  # = (-b - root) / a, also right when a ray is almost parallel to a flank
     y = o[1] + t * d[1]
     low = torch.where(cut0, 0.0, sine * r0)
     high = length + torch.where(cut1, 0.0, sine * r1)
     # Beyond the flank lies one of the spheres: the first below, the second above. A cut end has none.
-    below = y < low
+    # A ray that runs onto the thick end, steeper than the flank, can only meet the thick sphere.
+    blunt = (a < 0) & (sine * d[1] > 0)
+    below = torch.where(blunt, d[1] > 0, y < low)
     r = torch.where(below, torch.where(cut0, -1.0, r0), torch.where(cut1, -1.0, r1))
     up = torch.where(below, o[1], o[1] - length)
-    b = od + up * d[1]
-    a = dd + d[1] * d[1]
+    b, a = od + up * d[1], dd + d[1] * d[1]
     rest = b * b - a * (oo + up * up - r * r)
     sphere = torch.where((rest >= 0) & (r > 0), (-b - rest.clamp_min(0).sqrt()) / a, torch.inf)
-    t = torch.where(below | (y > high), sphere, t)
-    return torch.where(square >= 0, t, torch.inf)
+    t = torch.where(below | (y > high) | blunt, sphere, t)
+    return torch.where((square >= 0) | blunt, t, torch.inf)
 
 
 def trace(shapes: Shapes, rays: Rays) -> Tensor:

@@ -1,0 +1,109 @@
+"""Run the course's notebooks, save them so that a second run changes nothing, and check a reader's exercises.
+
+    python -m nted_lite.notebooks            every notebook again, in the profile of NTED_PROFILE (cpu, if not set)
+    python -m nted_lite.notebooks 00_tour    one of them
+
+A notebook is run in a fresh process from its first cell to its last. What differs between two equal runs is taken out
+before it is saved: times, random ids, messages on stderr. `nbclient` and `nbformat` come with the extra `test`.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm.auto import tqdm
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+
+
+def check(trial: Callable[[], None]) -> bool:
+    """Try an exercise and print `passed`, `not attempted`, or `not yet:` with what is wrong; never raises.
+
+    trial    asserts what must hold, each with a hint; an answer that still raises NotImplementedError is not an attempt
+    returns  whether it passed
+    """
+    try:
+        trial()
+    except NotImplementedError:
+        print("not attempted")
+    except AssertionError as error:
+        print(f"not yet: {error}")
+    except Exception as error:  # whatever a reader's code may do, the notebook goes on
+        print(f"not yet: your code raised {type(error).__name__}: {error}")
+    else:
+        print("passed")
+        return True
+    return False
+
+
+def execute(notebook: "NotebookNode", profile: str = "cpu", timeout: int = 3600) -> "NotebookNode":
+    """Run a notebook in a fresh kernel, in its folder; the outputs are written into it.
+
+    profile  quick, cpu or gpu: what its cells find in NTED_PROFILE
+    timeout  seconds that one cell may take
+    raises   CellExecutionError of nbclient if a cell fails
+    """
+    from nbclient import NotebookClient
+
+    client = NotebookClient(
+        notebook, timeout=timeout, kernel_name="python3", record_timing=False, resources={"metadata": {"path": FOLDER}}
+    )
+    return client.execute(env={**os.environ, "NTED_PROFILE": profile})
+
+
+def normalise(notebook: "NotebookNode") -> "NotebookNode":
+    """Take out of an executed notebook whatever differs between two equal runs; it is changed in place."""
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02}"
+        cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    notebook.metadata = {
+        "kernelspec": KERNEL, "language_info": LANGUAGE, **{k: v for k, v in notebook.metadata.items() if k == "widgets"},
+    }  # fmt: skip
+    return _renumbered(notebook)
+
+
+def _renumbered(notebook: "NotebookNode") -> "NotebookNode":
+    """Random ids of widgets become 0, 1, 2 ... in the order in which they were made."""
+    import nbformat
+
+    states = notebook.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    text = json.dumps(notebook)
+    for number, identity in enumerate(states):
+        text = text.replace(identity, f"{number:032x}")
+    return nbformat.from_dict(json.loads(text))
+
+
+def refresh(path: Path, profile: str = "cpu") -> None:
+    """Run a notebook file again and save it."""
+    import nbformat
+
+    notebook = normalise(execute(nbformat.read(path, as_version=4), profile))
+    nbformat.validate(notebook)
+    nbformat.write(notebook, path)
+
+
+def main(names: list[str]) -> None:
+    """Refresh the notebooks of these names; all, if there are none."""
+    paths = sorted(FOLDER.glob("[0-9]*.ipynb"))
+    chosen = [path for path in paths if not names or path.stem in names]
+    unknown = set(names) - {path.stem for path in chosen}
+    if unknown or not chosen:
+        sys.exit(f"no notebook {' '.join(sorted(unknown))}; there are {' '.join(path.stem for path in paths)}")
+    for path in tqdm(chosen, desc="notebooks"):
+        refresh(path, os.environ.get("NTED_PROFILE", "cpu"))
+
+
+if __name__ == "__main__":
+    main([re.sub(r"\.ipynb$", "", Path(name).name) for name in sys.argv[1:]])

@@ -1,0 +1,171 @@
+"""Appearance control: nothing exchanged is the reference, all exchanged is the garment, and planted areas are found."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from nted_lite import NTED, Textures
+from nted_lite.control import area_of, fuse, select, wear
+from nted_lite.people import PARTS
+
+
+@pytest.fixture(scope="module")
+def model(small):
+    torch.manual_seed(1)
+    return NTED(small).eval()
+
+
+@pytest.fixture(scope="module")
+def people(model):
+    """A reference, a garment, and one pose."""
+    torch.manual_seed(2)
+    return torch.rand(2, 3, 64, 44) * 2 - 1, torch.rand(2, 3, 64, 44) * 2 - 1, torch.rand(2, 20, 64, 44)
+
+
+@pytest.fixture(scope="module")
+def textures(model, people):
+    with torch.no_grad():
+        return model.extract(people[0]), model.extract(people[1])
+
+
+def constant(textures, value):
+    return [torch.full(t.shape[:2], value) for t in textures.vectors]
+
+
+# ------------------------------------------------------------------------------------------------------- fused textures
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_ends_are_exact(model, people, textures, value):
+    pose = people[2]
+    with torch.no_grad():
+        fused = model.render(pose, fuse(*textures, constant(textures[0], value)))
+        pure = model.render(pose, textures[int(value)])
+    assert torch.equal(fused.image, pure.image)
+    assert all(map(torch.equal, fused.distribution, pure.distribution))
+
+
+def test_fuse_is_linear(textures):
+    reference, garment = textures
+    a, b = ([torch.rand(t.shape[:2]) for t in reference.vectors] for _ in range(2))
+    between = fuse(reference, garment, [0.25 * x + 0.75 * y for x, y in zip(a, b)])
+    at_a, at_b = fuse(reference, garment, a), fuse(reference, garment, b)
+    for middle, x, y in zip(between.vectors, at_a.vectors, at_b.vectors):
+        torch.testing.assert_close(middle, 0.25 * x + 0.75 * y)
+    for vectors, r, g, x in zip(at_a.vectors, reference.vectors, garment.vectors, a):
+        torch.testing.assert_close(vectors, r + x[..., None] * (g - r))
+
+
+def test_entities_are_exchanged_one_by_one(textures):
+    reference, garment = textures
+    chosen = [(torch.arange(t.shape[1]) == 1).float() for t in reference.vectors]  # k: for the whole batch
+    for fused, r, g in zip(fuse(reference, garment, chosen).vectors, reference.vectors, garment.vectors):
+        assert torch.equal(fused[:, 1], g[:, 1]) and torch.equal(fused[:, [0, 2]], r[:, [0, 2]])
+
+
+def test_coefficients_can_be_learnt(model, people, textures):
+    coefficients = [c.requires_grad_() for c in constant(textures[0], 0.5)]
+    model.render(people[2], fuse(*textures, coefficients)).image.square().mean().backward()
+    assert all(c.grad.abs().sum() > 0 for c in coefficients)
+
+
+def test_wrong_number_of_operations(textures):
+    with pytest.raises(ValueError):
+        fuse(*textures, constant(textures[0], 1.0)[:-1])
+
+
+# ----------------------------------------------------------------------------------------------------- chosen entities
+
+
+def planted(entity, mask, k=8):
+    """A map that gives `entity` 90 % of the mask and 1 % of the rest."""
+    share = torch.where(mask, 0.9, 0.01)
+    others = (1 - share) / (k - 1)
+    maps = others[:, None].repeat(1, k, 1, 1)
+    maps[:, entity] = share
+    return maps
+
+
+def box(top, bottom, b=2):
+    mask = torch.zeros(b, 16, 11, dtype=torch.bool)
+    mask[:, top:bottom, 3:8] = True
+    return mask
+
+
+def test_planted_entity_is_chosen():
+    mask = box(4, 10)
+    (chosen,) = select([[planted(5, mask)]], [mask])
+    assert chosen.shape == (2, 8) and chosen.argmax(1).tolist() == [5, 5] and chosen.sum() == 2
+
+
+def test_entities_of_either_picture_are_chosen():
+    """Each in its own area: the reference's top is made by entity 2, the garment's by 6."""
+    masks = [box(4, 10), box(6, 12)]
+    (chosen,) = select([[planted(2, masks[0])], [planted(6, masks[1])]], masks)
+    assert chosen[0].nonzero().flatten().tolist() == [2, 6]
+
+
+def test_mask_of_a_larger_picture():
+    mask = box(4, 10)
+    large = mask.repeat_interleave(4, 1).repeat_interleave(4, 2)
+    assert torch.equal(select([[planted(5, mask)]], [large])[0], select([[planted(5, mask)]], [mask])[0])
+
+
+def test_threshold_is_a_multiple_of_the_even_share():
+    mask = box(4, 10)
+    even = torch.full((2, 8, 16, 11), 1 / 8)
+    assert select([[even]], [mask], threshold=0.9)[0].all() and not select([[even]], [mask], threshold=1.1)[0].any()
+
+
+def test_empty_mask_chooses_nothing():
+    nowhere = box(0, 0)
+    assert not select([[planted(5, box(4, 10))]], [nowhere])[0].any()
+
+
+# --------------------------------------------------------------------------------------------------- the whole exchange
+
+
+class HalfTop:
+    """A parser that takes the upper half of every picture for a top and the lower half for background."""
+
+    def parse(self, image):
+        parts = torch.zeros(len(image), len(PARTS), *image.shape[2:])
+        parts[:, PARTS.index("top"), : image.shape[2] // 2] = 1
+        return SimpleNamespace(parts=parts)
+
+
+def test_area_of():
+    area = area_of(HalfTop(), torch.zeros(2, 3, 64, 44), "top")
+    assert area[:, :32].all() and not area[:, 32:].any()
+    assert torch.equal(area_of(HalfTop(), torch.zeros(2, 3, 64, 44), "background"), ~area)
+
+
+@pytest.mark.parametrize(("threshold", "whose"), [(0.0, 1), (1e6, 0)])
+def test_wear_everything_or_nothing(model, people, threshold, whose):
+    """An area with every entity in it dresses the whole person; one with none changes nothing."""
+    rendering, coefficients = wear(model, HalfTop(), *people, threshold=threshold)
+    assert all((c == whose).all() for c in coefficients)
+    with torch.no_grad():
+        assert torch.equal(rendering.image, model(people[whose], people[2]).image)
+
+
+def test_wear_is_select_and_fuse(model, people, textures):
+    rendering, coefficients = wear(model, HalfTop(), *people, threshold=1.0)
+    assert 0 < sum(c.sum() for c in coefficients) < sum(c.numel() for c in coefficients)
+    with torch.no_grad():
+        pictures = [model.render(people[2], t) for t in textures]
+        mask = area_of(HalfTop(), people[0], "top")
+        again = select([p.distribution for p in pictures], [mask, mask], threshold=1.0)
+        assert all(map(torch.equal, again, coefficients))
+        assert torch.equal(model.render(people[2], fuse(*textures, again)).image, rendering.image)
+
+
+def test_wear_refuses_an_unknown_part(model, people):
+    with pytest.raises(ValueError):
+        wear(model, HalfTop(), *people, part="cape")
+
+
+def test_fuse_keeps_where_the_reference_was_read(textures):
+    fused = fuse(*textures, constant(textures[0], 1.0))
+    assert isinstance(fused, Textures) and fused.extraction is textures[0].extraction
