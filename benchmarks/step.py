@@ -19,9 +19,11 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from reference import blur as slow_blur
 from reference import slow_layers
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from nted_lite import layers, preset
 from nted_lite.features import PeopleParser
@@ -101,13 +103,25 @@ def matmul_gflops(size: int = 2048, runs: int = 4) -> float:
     return 2 * size**3 / min(times[1:]) / 1e9
 
 
+class Flops(TorchDispatchMode):
+    """Adds up the floating point operations of convolutions and products, R1's second derivatives among them."""
+
+    total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **kwargs or {})
+        if function.overloadpacket in flop_registry:
+            self.total += flop_registry[function.overloadpacket](*args, **kwargs or {}, out_val=result)
+        return result
+
+
 def flops(one: Side) -> float:
     """Floating point operations of a step, R1 spread as in `Side.seconds`."""
     counts = []
     for number in (0, 1):
-        with FlopCounterMode(display=False) as counter:
+        with Flops() as counter:
             one.step(number)
-        counts.append(counter.get_total_flops())
+        counts.append(counter.total)
     every = one.trainer.config.r1_every
     return (counts[0] + (every - 1) * counts[1]) / every
 
@@ -121,11 +135,9 @@ def processor() -> str:
 
 
 def blur_alone(b: int = 8, channels: int = 64, runs: int = 20) -> float:
-    """How many times faster the blur of `layers` is by itself, forward only: median seconds slow / median seconds fast."""
-    import reference
-
+    """How many times faster the blur of `layers` is by itself, forward only."""
     image, kernel = torch.randn(b, channels, 64, 44), layers.blur_kernel()
-    ways = (reference.blur, image), (layers.blur, image.contiguous(memory_format=torch.channels_last))
+    ways = (slow_blur, image), (layers.blur, image.contiguous(memory_format=torch.channels_last))
     times = ([], [])
     for _ in range(runs):
         for (function, argument), found in zip(ways, times):

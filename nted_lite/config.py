@@ -100,6 +100,10 @@ class TrainConfig:
     """R1 gradient penalty on real images"""
     r1_every: int = 16
     """steps from one R1 penalty to the next; each counts this many times"""
+    texture_dropout: float = 0.0
+    """chance of each texture to be hidden from a picture in the first steps (a departure from the paper if not 0)"""
+    texture_dropout_steps: int = 1500
+    """steps with texture dropout"""
     parts_steps: int = 1800
     """steps over which the warm start decays to 0"""
     seed: int = 0
@@ -139,15 +143,15 @@ _PAPER_TRAIN = TrainConfig(
 PRESETS = {
     "people-64": Preset(
         ModelConfig(
-            channels=(64, 64, 32),
+            channels=(64, 48, 32),
             textures=(8, 16, 0),
             kernels=(1, 3, 3),
-            discriminator_channels=(64, 64, 64, 64, 32),
+            discriminator_channels=(64, 64, 64, 48, 32),
             temperature=8.0,
-            residuals=(2,),
+            residuals=(1, 1),
             coordinates=True,
         ),
-        TrainConfig(),
+        TrainConfig(lr=4e-3, texture_dropout=0.5),
     ),
     "people-128": Preset(
         ModelConfig(
@@ -156,10 +160,10 @@ PRESETS = {
             kernels=(1, 3, 3, 3),
             discriminator_channels=(96, 96, 96, 96, 64, 32),
             temperature=8.0,
-            residuals=(2,),
+            residuals=(1, 1),
             coordinates=True,
         ),
-        TrainConfig(steps=50_000),
+        TrainConfig(steps=50_000, lr=4e-3, texture_dropout=0.5),
     ),
     "fashion-256": Preset(
         ModelConfig(

@@ -68,7 +68,7 @@ def show_dataflow(model: NTED, reference: Tensor, pose: Tensor, made: Transfer, 
     parts            b h w   true parts of the b pictures asked for; they choose the colours of the textures
     """
     levels = [level for level, k in enumerate(model.config.textures) if k]
-    figure, axes = sheet(912, 62 + STEP * (len(levels) + 2))
+    figure, axes = sheet(912, 22 + STEP * (len(levels) + 2))
     features, pictures = growth(model, pose, Textures(made.textures, made.extraction))
     top = 34
     _box(axes, reference[0], MAPS, top, f"reference image\n3 × {_size(reference)}", "left")
@@ -78,7 +78,6 @@ def show_dataflow(model: NTED, reference: Tensor, pose: Tensor, made: Transfer, 
         _operation(axes, reference[0], made, number, top + row * STEP, texture_parts(made.distribution[number], parts))
         _box(axes, pictures[level][0], GROWS, top + row * STEP, f"picture so far\n3 × {_size(pictures[level])}")
         y = top + row * STEP
-        arrow(axes, (MAPS + BOX[0] / 2, y - STEP + BOX[1] + 8), (MAPS + BOX[0] / 2, y - 18))
         arrow(axes, (GROWS + BOX[0] / 2, y - 6), (GROWS + BOX[0] / 2, y - STEP + BOX[1] + 32))
     y = top + (len(levels) + 1) * STEP
     _box(axes, stick_figures(pose)[0], MAPS, y, f"target pose\n20 × {_size(pose)}", "left")
@@ -88,7 +87,8 @@ def show_dataflow(model: NTED, reference: Tensor, pose: Tensor, made: Transfer, 
     arrow(axes, (GROWS + BOX[0] / 2, y - 6), (GROWS + BOX[0] / 2, y - STEP + BOX[1] + 32))
     for text, x in (("reference encoder", MAPS), ("textures", VECTORS + 64), ("renderer", GROWS)):
         say(axes, text, x, 16, "left" if x == MAPS else "center", fontsize=10, weight="bold")
-    part_legend(axes, MAPS, top + len(levels) * STEP + BOX[1] + 34)
+    say(axes, "colours of the distribution: the part that a texture paints most", MAPS, y - 52, "left", fontsize=8)
+    part_legend(axes, MAPS, y - 34)
     return figure
 
 
@@ -102,6 +102,7 @@ def _operation(axes: Axes, reference: Tensor, made: Transfer, number: int, y: fl
     start = y + (BOX[1] - lines * (TILE[1] + 4)) / 2
     for texture, tile in enumerate(tiles):
         put(axes, tile, MAPS + texture % 8 * (TILE[0] + 4), start + texture // 8 * (TILE[1] + 4), *TILE)
+    arrow(axes, (MAPS + BOX[0] / 2, y - STEP + BOX[1] + 6), (MAPS + BOX[0] / 2, start - 20))
     say(axes, f"extraction {k} × {_size(extraction)}: the pixels that each texture averages", MAPS, start - 10, "left")
     height = k * 6
     middle = y + BOX[1] / 2

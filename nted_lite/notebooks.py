@@ -55,9 +55,8 @@ def execute(notebook: "NotebookNode", profile: str = "cpu", timeout: int = 3600)
     """
     from nbclient import NotebookClient
 
-    client = NotebookClient(
-        notebook, timeout=timeout, kernel_name="python3", record_timing=False, resources={"metadata": {"path": FOLDER}}
-    )
+    place = {"metadata": {"path": str(FOLDER)}}
+    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False, resources=place)
     return client.execute(env={**os.environ, "NTED_PROFILE": profile})
 
 
@@ -68,9 +67,8 @@ def normalise(notebook: "NotebookNode") -> "NotebookNode":
         cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    notebook.metadata = {
-        "kernelspec": KERNEL, "language_info": LANGUAGE, **{k: v for k, v in notebook.metadata.items() if k == "widgets"},
-    }  # fmt: skip
+    widgets = {key: value for key, value in notebook.metadata.items() if key == "widgets"}
+    notebook.metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE, **widgets}
     return _renumbered(notebook)
 
 

@@ -149,7 +149,7 @@ def contact_sheet(
     height, width = (max(images.shape[axis] for images in rows.values()) for axis in (2, 3))
     scale = scale or max(1, min(4, round(820 / (count * width))))
     height, width, gap = height * scale, width * scale, 6
-    margin = 16 + 7.2 * max(len(line) for name in rows for line in name.split("\n"))
+    margin = 24 + 7.2 * max(len(line) for name in rows for line in name.split("\n"))
     top = 22 if columns else gap
     bottom = top + len(rows) * (height + gap)
     figure, axes = sheet(max(margin + count * (width + gap), 620 * legend), bottom + 24 * legend)
@@ -215,7 +215,7 @@ def show_entities(image: Tensor, parts: Tensor, distributions: Sequence[Tensor])
 def show_textures(
     reference: Tensor, extraction: Tensor, target: Tensor, distribution: Tensor, groups: Sequence[int]
 ) -> Figure:
-    """What each texture of one operation is: the pixels it averages, their mean colour, the pixels it paints.
+    """What each texture of one operation is: pixels it averages, their mean colour, pixels it paints, share of all.
 
     reference, target         3 h w    lit where the maps are large
     extraction, distribution  k h w
@@ -225,10 +225,11 @@ def show_textures(
     given = spotlight(target, distribution)
     small = F.interpolate(reference[None], size=extraction.shape[-2:], mode="area")
     swatches = gather(small, extraction[None])[0]
-    order = sorted(range(len(groups)), key=lambda texture: (groups[texture], texture))
+    usage = reduce(distribution, "k h w -> k", "mean").tolist()
+    order = sorted(range(len(groups)), key=lambda texture: (groups[texture], -usage[texture]))
     scale, gap, margin, across = max(1, round(88 / reference.shape[-1])), 6, 76, 8
     height, width = (side * scale for side in reference.shape[-2:])
-    block, lines = 2 * height + 64, -(-len(order) // across)
+    block, lines = 2 * height + 80, -(-len(order) // across)
     figure, axes = sheet(margin + across * (width + gap), lines * block)
     for place, texture in enumerate(order):
         x, y = margin + place % across * (width + gap), place // across * block
@@ -236,8 +237,10 @@ def show_textures(
         put(axes, taken[texture], x, y + 22, width, height)
         put(axes, repeat(swatches[texture], "c -> c 1 1"), x, y + height + 27, width, 14)
         put(axes, given[texture], x, y + height + 46, width, height)
+        say(axes, f"{usage[texture]:.1%}".replace("%", " %"), x + width / 2, y + block - 24, fontsize=8)
         if place % across == 0:
-            for name, down in (("averages", 22 + height / 2), ("colour", height + 34), ("paints", 46 + 1.5 * height)):
+            rows = {"averages": 22 + height / 2, "colour": height + 34, "paints": 46 + 1.5 * height, "share": block - 24}
+            for name, down in rows.items():
                 say(axes, name, margin - 10, y + down, "right")
     return figure
 
@@ -255,7 +258,7 @@ def show_measures(measured: Mapping[str, Mapping[str, Mapping[str, float]]], nam
         errors = np.abs([lows, highs] - np.array(means))
         colours = [PART_COLOURS["top"]] + ["#c8c8c8"] * (len(measured) - 1)
         bars = panel.barh(list(measured), means, xerr=errors, color=colours, height=0.7, ecolor=INK)
-        panel.bar_label(bars, fmt="%.3g", padding=5, fontsize=8, color=INK)
+        panel.bar_label(bars, fmt="%#.3g", padding=5, fontsize=8, color=INK)
         panel.set(xlim=(0, 1.22 * max(highs)), title=title)
         panel.invert_yaxis() if panel is panels[0] else None
         panel.tick_params(left=False)

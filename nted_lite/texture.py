@@ -7,6 +7,7 @@ semantic entities and cost `m * k`. Notebooks 02 and 03 build them from a loop.
 
 import math
 
+import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange
 from torch import Tensor, nn
@@ -106,17 +107,38 @@ class Extraction(nn.Module):
         return extract(self.values(features), logits)
 
 
+def hide(logits: Tensor, rate: float) -> Tensor:
+    """Texture dropout: each picture does without some of its textures, chosen anew every time.
+
+    logits   b k h w   score of each entity at each position
+    rate     0..1      chance of a texture to be hidden from a whole picture
+    returns  b k h w   with the scores of hidden textures far below all others
+
+    Without it one texture takes the whole person early in a training, and the others never get a gradient there again.
+    A departure from the paper, for the first steps of a short training.
+    """
+    hidden = torch.rand(logits.shape[:2], device=logits.device) < rate
+    return logits.masked_fill(rearrange(hidden, "b k -> b k 1 1"), -30.0)
+
+
 class Distribution(nn.Module):
-    """`distribute` with a learnt filter, added to the features that asked for it."""
+    """`distribute` with a learnt filter, added to the features that asked for it.
+
+    dropout  chance of each texture to be hidden, see `hide`; 0 is the paper's
+    """
 
     def __init__(self, channels: int, textures: int, kernel: int):
         super().__init__()
         self.semantic = EqualConv2d(channels, textures, kernel, padding=kernel // 2, bias=True)
+        self.dropout = 0.0
 
     def forward(self, features: Tensor, textures: Tensor) -> tuple[Tensor, Tensor]:
         """b c h w, b k c -> b c h w, distribution b k h w
 
         The sum of two terms of like variance is divided by sqrt(2), which keeps that variance.
         """
-        mixture, distribution = distribute(textures, self.semantic(features))
+        logits = self.semantic(features)
+        if self.dropout:
+            logits = hide(logits, self.dropout)
+        mixture, distribution = distribute(textures, logits)
         return (features + mixture) / math.sqrt(2), distribution

@@ -28,6 +28,7 @@ from nted_lite.discriminator import Discriminator
 from nted_lite.model import NTED, Transfer
 from nted_lite.people import SPLITS, pairs
 from nted_lite.pose import pose_map
+from nted_lite.texture import Distribution
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ class Trainer:
         config, examples = self.config, self.examples()
         adversarial = bool(config.weights.adversarial) and self.step >= config.adversarial_start
         self._set_learning_rate()
+        self._set_dropout()
         with self.accelerator.autocast():
             made = self.prepared["generator"](examples.reference, examples.pose)
             found = generator_losses(made, examples, self.features, config.weights)
@@ -206,6 +208,14 @@ class Trainer:
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+
+    def _set_dropout(self) -> None:
+        """Texture dropout in the first steps. Chance is seeded by the step, so a resumed run hides the same textures."""
+        rate = self.config.texture_dropout * (self.step < self.config.texture_dropout_steps)
+        torch.manual_seed(self.config.seed + 1000 * self.step + self.accelerator.process_index)
+        for module in self.generator.modules():
+            if isinstance(module, Distribution):
+                module.dropout = rate
 
     def save(self, folder: Path) -> None:
         """Write the whole state, and the averaged model as `from_pretrained` reads it.

@@ -68,15 +68,16 @@ def test_masked_measures_see_the_mask_only(measure):
 
 
 def ssim_by_loop(a, b):
-    """Wang et al. (2004) in 0..1: means, variances and covariance under a Gaussian window, wherever it fits whole."""
+    """Wang et al. (2004) in 0..1: means, variances, covariance under a Gaussian window, borders mirrored."""
     steps = np.arange(-5, 6)
     window = np.exp(-(steps[:, None] ** 2 + steps**2) / (2 * 1.5**2))
     window /= window.sum()
     c1, c2, found = 0.01**2, 0.03**2, []
     for x, y in zip((a.numpy() + 1) / 2, (b.numpy() + 1) / 2):
-        for i in range(x.shape[0] - 10):
-            for j in range(x.shape[1] - 10):
-                p, q = x[i : i + 11, j : j + 11], y[i : i + 11, j : j + 11]
+        wide_x, wide_y = (np.pad(picture, 5, mode="reflect") for picture in (x, y))
+        for i in range(x.shape[0]):
+            for j in range(x.shape[1]):
+                p, q = (wide[i : i + 11, j : j + 11] for wide in (wide_x, wide_y))
                 mp, mq = (window * p).sum(), (window * q).sum()
                 vp, vq = (window * p * p).sum() - mp**2, (window * q * q).sum() - mq**2
                 both = (window * p * q).sum() - mp * mq
@@ -207,10 +208,11 @@ def test_part_colours(people):
             torch.testing.assert_close(painted[n][:, there], colour[:, None].expand(3, int(there.sum())))
 
 
-def test_evaluation_is_complete_and_repeatable(small):
+def test_evaluation_is_complete(small):
     model, parser = NTED(small).eval(), PeopleParser().eval()
-    measured = evaluate_people(model, parser, people=4, batch=4)
-    assert measured == evaluate_people(model, parser, people=4, batch=4)
+    measured = evaluate_people(model, parser, people=4, batch=3)
+    for row in (*measured["similarity"].values(), *measured["swap"].values()):
+        assert all(value["low"] <= value["mean"] <= value["high"] for value in row.values())
     assert set(measured["similarity"]) == {"model", *BASELINES} and len(measured["entities"]) == 4
     text = report(measured)
     assert all(name in text for name in ("model", *BASELINES, "swap", "psnr", "inside", "operation 1"))

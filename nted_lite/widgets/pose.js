@@ -10,7 +10,7 @@ function render({ model, el }) {
   const density = window.devicePixelRatio || 1;
   canvas.width = width * ZOOM * density;
   canvas.height = height * ZOOM * density;
-  canvas.style.cssText = `width:${width * ZOOM}px; height:${height * ZOOM}px; touch-action:none; cursor:grab`;
+  canvas.style.cssText = `width:${width * ZOOM}px; height:${height * ZOOM}px; margin:2px; touch-action:none; cursor:grab`;
   canvas.setAttribute("aria-label", "pose editor: drag a joint");
   el.appendChild(canvas);
   const pen = canvas.getContext("2d");

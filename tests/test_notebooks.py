@@ -1,0 +1,203 @@
+"""Every notebook: its anatomy, what is committed of it, a run from a clean kernel, and its exercises."""
+
+import base64
+import copy
+import json
+import re
+
+import nbformat
+import pytest
+
+from nted_lite import notebooks
+from nted_lite.notebooks import FOLDER, check, execute, main, normalise
+
+PATHS = sorted(FOLDER.glob("[0-9]*.ipynb"))
+HEADINGS = (
+    "Before you start", "What you will be able to do", "How this differs from the paper", "Summary", "Check yourself",
+    "What next",
+)  # fmt: skip
+each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def cells(notebook, kind):
+    return [cell for cell in notebook.cells if cell.cell_type == kind]
+
+
+def tagged(notebook, start):
+    """Places of the cells with a tag that starts so: tag -> place."""
+    places = enumerate(notebook.cells)
+    return {tag: i for i, cell in places for tag in cell.metadata.get("tags", []) if tag.startswith(start)}
+
+
+def printed(cell):
+    return "".join(output.text for output in cell.outputs if output.output_type == "stream")
+
+
+# ------------------------------------------------------------------------------------------------- what is committed
+
+
+def test_there_are_notebooks():
+    assert [path.stem for path in PATHS][0] == "00_tour"
+
+
+@each_notebook
+def test_anatomy(path):
+    notebook = read(path)
+    title, setup = notebook.cells[:2]
+    assert title.cell_type == "markdown" and title.source.startswith(f"# {path.stem[:2]} · ")
+    badge = "https://colab.research.google.com/github/nted-lite/nted-lite/blob/main/notebooks/"
+    assert f"({badge}{path.name})" in title.source
+    assert re.search(r"takes about .* (minute|second)", title.source), "the title says how long it takes"
+    assert setup.cell_type == "code" and "NTED_PROFILE" in setup.source and "google.colab" in setup.source
+    assert len([line for line in setup.source.splitlines() if line]) <= 12
+    text = "\n".join(cell.source for cell in cells(notebook, "markdown"))
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.M)
+    assert [heading for heading in headings if heading in HEADINGS] == list(HEADINGS)
+    assert text.count("<details>") == text.count("</details>") >= 3
+    bold = re.findall(r"\*\*(.+?)\*\*", text)
+    assert len(bold) == len(set(bold)), "a term is bold once, where it is defined"
+
+
+@each_notebook
+def test_budgets(path):
+    notebook = read(path)
+    assert 25 <= len(notebook.cells) <= 60
+    assert sum(len(re.findall(r"\w+", cell.source)) for cell in cells(notebook, "markdown")) < 2000
+    lines = [len(cell.source.splitlines()) for cell in cells(notebook, "code")]
+    assert max(lines) < 25 and sum(lines) < 350
+    assert path.stat().st_size < 2 * 2**20
+    for cell in cells(notebook, "code"):
+        for output in cell.outputs:
+            image = output.get("data", {}).get("image/png", "")
+            assert len(base64.b64decode(image)) < 150_000, cell.source
+
+
+@each_notebook
+def test_outputs_are_whole_and_clean(path):
+    notebook = read(path)
+    code = cells(notebook, "code")
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run top to bottom"
+    outputs = [output for cell in code for output in cell.outputs]
+    assert {output.output_type for output in outputs} <= {"stream", "display_data", "execute_result"}
+    assert [output for output in outputs if output.get("name") == "stderr"] == []
+    texts = [output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs]
+    assert [text for text in texts if re.search(r"Warning|Traceback|(?<![\w.:/])/(home|root|tmp|Users)/", text)] == []
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert all(
+        printed(notebook.cells[place]).startswith("not attempted") for place in tagged(notebook, "check").values()
+    )
+
+
+@each_notebook
+def test_committed_as_normalised(path):
+    notebook = read(path)
+    assert normalise(copy.deepcopy(notebook)) == notebook, "save notebooks with `python -m nted_lite.notebooks`"
+
+
+@each_notebook
+def test_links_lead_somewhere(path):
+    text = "\n".join(cell.source for cell in cells(read(path), "markdown"))
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith(("https://", "#"))]
+    assert [link for link in links if not (FOLDER / link).exists()] == []
+
+
+# -------------------------------------------------------------------------------------------------------- a clean run
+
+
+def answers(path):
+    """The published solutions and planted mistakes: exercise -> [(kind, source)]."""
+    text = (FOLDER / "solutions" / f"{path.stem}.py").read_text()
+    head, *parts = re.split(r"^# %% ", text, flags=re.M)
+    found = {}
+    for part in parts:
+        title, source = part.split("\n", 1)
+        exercise, kind = title.split(": ", 1)
+        found.setdefault(exercise, []).append((kind, head + source))
+    return found
+
+
+@each_notebook
+def test_runs_and_checks_its_exercises(path):
+    """One run: the notebook as it is, and behind each check the published answers, each followed by the check."""
+    notebook, published = read(path), answers(path)
+    exercises, checks = tagged(notebook, "exercise"), tagged(notebook, "check")
+    assert 2 <= len(exercises) <= 4 and set(exercises) == set(published)
+    expected = []
+    for exercise in sorted(exercises, key=exercises.get, reverse=True):  # from the back: places in front stay
+        place = checks[exercise.replace("exercise", "check")]
+        kinds = [kind.split(",")[0] for kind, _ in published[exercise]]
+        assert place > exercises[exercise] and kinds[0] == "solution" and "mistake" in kinds
+        again = [
+            nbformat.v4.new_code_cell(source)
+            for _, answer in published[exercise]
+            for source in (answer, notebook.cells[place].source)
+        ]
+        for cell, kind in zip(again[1::2], kinds):
+            cell.metadata["expected"] = {"solution": "passed", "mistake": "not yet: "}[kind]
+        notebook.cells[place].metadata["expected"] = "not attempted"
+        notebook.cells[place + 1 : place + 1] = again
+    execute(notebook, profile="quick", timeout=60)
+    checked = [cell for cell in notebook.cells if "expected" in cell.metadata]
+    expected = [cell.metadata["expected"] for cell in checked]
+    assert [printed(cell)[: len(start)] for cell, start in zip(checked, expected)] == expected
+    stderr = [o.text for cell in cells(notebook, "code") for o in cell.outputs if o.get("name") == "stderr"]
+    assert [text for text in stderr if "Warning" in text] == []
+
+
+TINY = """
+import sys
+import ipywidgets, torch
+from nted_lite import plotting
+plotting.style()
+print("a message", file=sys.stderr)
+plotting.contact_sheet({"noise": torch.rand(2, 3, 8, 4, generator=torch.manual_seed(0))})
+---
+ipywidgets.HBox([ipywidgets.IntSlider(3), ipywidgets.Label("three")])
+"""
+
+
+def test_a_second_run_changes_nothing():
+    def run():
+        source = [nbformat.v4.new_code_cell(part.strip()) for part in TINY.split("---")]
+        return normalise(execute(nbformat.v4.new_notebook(cells=source), profile="quick"))
+
+    first, second = run(), run()
+    assert json.dumps(first) == json.dumps(second)
+    outputs = [output for cell in first.cells for output in cell.outputs]
+    assert [output.output_type for output in outputs] == ["execute_result", "execute_result"]
+    shown = outputs[1].data["application/vnd.jupyter.widget-view+json"]["model_id"]
+    assert shown in first.metadata["widgets"][notebooks.WIDGET_STATE]["state"]
+    assert re.fullmatch("0{30}..", shown)
+
+
+def test_unknown_notebooks_are_refused():
+    with pytest.raises(SystemExit, match="no notebook 99_nothing; there are 00_tour"):
+        main(["99_nothing"])
+
+
+# ------------------------------------------------------------------------------------------------------ the exercises
+
+
+def fails(error):
+    def trial():
+        raise error
+
+    return trial
+
+
+@pytest.mark.parametrize(
+    "trial, verdict",
+    [
+        (lambda: None, "passed"),
+        (fails(NotImplementedError()), "not attempted"),
+        (fails(AssertionError("the sum is not 1")), "not yet: the sum is not 1"),
+        (fails(KeyError("b")), "not yet: your code raised KeyError: 'b'"),
+    ],
+)
+def test_check_prints_a_verdict(trial, verdict, capsys):
+    assert check(trial) == (verdict == "passed")
+    assert capsys.readouterr().out == verdict + "\n"

@@ -1,0 +1,204 @@
+"""The panels: what they do in Python, and in a real browser."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+import traitlets
+
+from nted_lite import NTED, preset
+from nted_lite.features import PeopleParser
+from nted_lite.people import SPLITS, pairs
+from nted_lite.widgets import PoseCanvas, PoseEditor, Wardrobe
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return NTED(preset("people-64").model).eval()
+
+
+@pytest.fixture
+def editor(model):
+    pair = pairs(SPLITS["test"], torch.arange(1))
+    return PoseEditor(model, pair.reference.image[0], pair.target.keypoints[0])
+
+
+def moved(editor, joint, place):
+    return [list(place) if number == joint else xy for number, xy in enumerate(editor.keypoints)]
+
+
+def test_new_keypoints_draw_a_new_picture(editor):
+    before, shown = editor.made, bytes(editor.image.value)
+    assert shown.startswith(b"\x89PNG") and before.shape == (3, 64, 44)
+    start = editor.keypoints
+    editor.keypoints = moved(editor, 4, (2.0, 3.0))
+    assert editor.canvas.keypoints[4] == [2.0, 3.0]
+    assert not torch.equal(editor.made, before) and bytes(editor.image.value) != shown
+    editor.keypoints = start
+    assert torch.equal(editor.made, before) and bytes(editor.image.value) == shown
+
+
+def test_start_again_goes_back(editor):
+    start = editor.keypoints
+    editor.keypoints = moved(editor, 7, (40.0, 3.0))
+    (button,) = [child for child in editor.children[1].children if hasattr(child, "click")]
+    button.click()
+    assert editor.keypoints == start
+
+
+@pytest.mark.parametrize("place", [(float("nan"), 3.0), (-1.0, -1.0), (None, 4.0), (float("inf"), 0.0)])
+def test_a_missing_joint_is_left_out(editor, place):
+    before = editor.made
+    editor.keypoints = moved(editor, 4, place)
+    assert editor.keypoints[4] == [-1.0, -1.0]
+    assert editor.made.isfinite().all() and not torch.equal(editor.made, before)
+
+
+def test_a_person_without_joints_and_a_joint_far_away_draw(editor):
+    editor.keypoints = [[-1.0, -1.0]] * 18
+    assert editor.made.isfinite().all()
+    editor.keypoints = moved(editor, 0, (1e30, -1e30))
+    assert editor.keypoints[0] == [1000.0, -1000.0] and editor.made.isfinite().all()
+
+
+@pytest.mark.parametrize("joints", [[], [[0.0, 0.0]] * 17, [[0.0, 0.0, 0.0]] * 18])
+def test_keypoints_of_another_shape_are_refused(joints):
+    with pytest.raises(traitlets.TraitError, match="18 pairs"):
+        PoseCanvas(keypoints=joints)
+
+
+def test_the_canvas_needs_no_network():
+    source = Path(PoseCanvas._esm if isinstance(PoseCanvas._esm, Path) else PoseCanvas._esm._path).read_text()
+    assert "import " not in source and "http" not in source and "fetch(" not in source
+
+
+def test_the_wardrobe_follows_its_sliders(model):
+    torch.manual_seed(0)
+    panel = Wardrobe(model, PeopleParser().eval(), people=4)
+    shown = {name: bytes(image.value) for name, image in panel.pictures.items()}
+    assert all(value.startswith(b"\x89PNG") for value in shown.values())
+
+    def changed():
+        now = {name: bytes(image.value) for name, image in panel.pictures.items()}
+        different = {name for name in now if now[name] != shown[name]}
+        shown.update(now)
+        return different
+
+    panel.donor.value = 3
+    assert {"donor", "truth"} <= changed()
+    panel.person.value = 1
+    assert {"person", "made", "truth"} <= changed()
+    panel.stance.value = 2
+    assert changed() == {"made", "truth"}
+    panel.part.value = "shoes"
+    assert "truth" in changed()
+    panel.strength.value = 0.0
+    own = panel.made
+    panel.donor.value = 0
+    assert torch.allclose(panel.made, own, atol=1e-6), "with no strength the donor does not matter"
+
+
+# --------------------------------------------------------------------------------------------------------- a browser
+
+PANELS = """
+import torch
+from nted_lite import NTED, preset
+from nted_lite.features import PeopleParser
+from nted_lite.people import SPLITS, pairs
+from nted_lite.widgets import PoseEditor, Wardrobe
+torch.manual_seed(0)
+model, pair = NTED(preset("people-64").model).eval(), pairs(SPLITS["test"], torch.arange(1))
+editor = PoseEditor(model, pair.reference.image[0], pair.target.keypoints[0])
+editor
+---
+Wardrobe(model, PeopleParser().eval(), people=4)
+"""
+RUN_ALL = """async () => {
+    const context = jupyterapp.shell.currentWidget.context;
+    await context.ready;
+    await context.sessionContext.ready;
+    await context.sessionContext.session.kernel.info;
+    await jupyterapp.commands.execute("notebook:run-all-cells");
+}"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """JupyterLab on a folder with one notebook; gives the notebook's address."""
+    source = [nbformat.v4.new_code_cell(part.strip()) for part in PANELS.split("---")]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    work = tmp_path / "course"
+    work.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=source, metadata=kernel), work / "panels.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {
+        "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0,
+        "ServerApp.root_dir": work, "ServerApp.allow_root": True, "IdentityProvider.token": "course",
+        "LabApp.expose_app_in_browser": True,
+    }  # fmt: skip
+    folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", *(f"--{name}={value}" for name, value in options.items())],
+        env=os.environ | folders, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    base = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{base}/api/status?token=course", timeout=5)
+                break
+            except OSError:
+                assert server.poll() is None, "JupyterLab did not start"
+                time.sleep(0.5)
+        yield f"{base}/lab/tree/panels.ipynb?token=course&reset"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
+def test_panels_in_jupyterlab(lab, tmp_path):
+    """Drag a wrist and move a slider: both pictures change."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=options)
+        page = browser.new_page(viewport={"width": 1400, "height": 1300})
+        page.set_default_timeout(120_000)
+        page.goto(lab)
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+        page.evaluate(RUN_ALL)
+        canvas = page.locator(".jp-OutputArea canvas").first
+        canvas.wait_for()
+        page.locator(".jp-OutputArea img").nth(5).wait_for()  # 2 beside the canvas, 4 below the sliders
+
+        made = page.locator(".jp-OutputArea img").nth(1)
+        before = made.get_attribute("src")
+        box = canvas.bounding_box()
+        x, y = pairs(SPLITS["test"], torch.arange(1)).target.keypoints[0, 4].tolist()
+        page.mouse.move(box["x"] + (x + 0.5) * 6, box["y"] + (y + 0.5) * 6)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 20, box["y"] + 30, steps=5)
+        page.mouse.up()
+        playwright.expect(made).not_to_have_attribute("src", before)
+
+        worn = page.locator(".jp-OutputArea img").nth(4)
+        before = worn.get_attribute("src")
+        page.locator(".widget-slider .noUi-handle").first.focus()
+        page.keyboard.press("ArrowRight")
+        playwright.expect(worn).not_to_have_attribute("src", before)
+        page.screenshot(path=os.environ.get("NTED_SCREENSHOT", tmp_path / "panels.png"))
+        browser.close()
