@@ -59,11 +59,12 @@ def train_command(chosen: Preset):
             resume: continue the training in `out`
         """
         from nted_lite import training
+        from nted_lite.data import people_source
         from nted_lite.features import people_parser
 
         accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
         out.mkdir(parents=True, exist_ok=True)
-        source = training.people_source(model.height)
+        source = people_source(model.height)
         training.train(model, config, out, source, people_parser(), resume, accelerator)
 
     return train
@@ -79,9 +80,9 @@ def evaluate(checkpoint: Path, people: int = 1024, out: Path | None = None) -> N
     """
     from nted_lite import metrics
     from nted_lite.features import people_parser
-    from nted_lite.model import load_pretrained
+    from nted_lite.model import NTED
 
-    measured = metrics.evaluate_people(load_pretrained(checkpoint), people_parser(), people)
+    measured = metrics.evaluate_people(NTED.from_pretrained(checkpoint), people_parser(), people)
     print(metrics.report(measured))
     out = out or checkpoint / "metrics.json"
     out.write_text(json.dumps(measured, indent=2) + "\n")
@@ -107,10 +108,13 @@ def train_parser(out: Path, steps: int = 1500) -> None:
         out: folder for its weights and metrics.json
         steps: optimiser steps of 16 people
     """
+    from safetensors.torch import save_file
+
     from nted_lite import features
 
     parser = features.train_parser(steps)
-    parser.save_pretrained(out)
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(parser.state_dict(), out / "model.safetensors")
     quality = features.parser_quality(parser)
     (out / "metrics.json").write_text(json.dumps({"steps": steps, **quality}, indent=2) + "\n")
     print(json.dumps(quality, indent=2))

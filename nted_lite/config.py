@@ -39,6 +39,8 @@ class ModelConfig:
                 raise ValueError(f"{name} {getattr(self, name)} and channels {self.channels} differ in length")
         if self.textures[-1]:
             raise ValueError(f"textures {self.textures}: the finest resolution cannot have any, so end with 0")
+        if not all(size % 2 for size in self.kernels):
+            raise ValueError(f"kernels {self.kernels}: only odd sizes keep the size of the features")
         if len(self.discriminator_channels) != len(self.channels) + 2:
             raise ValueError(f"discriminator_channels needs {len(self.channels) + 2} widths, at 4, 8, 16 ... rows")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
-from huggingface_hub import PyTorchModelHubMixin
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import trange
 
@@ -50,7 +50,7 @@ def _block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     )
 
 
-class PeopleParser(nn.Module, PyTorchModelHubMixin, library_name="nted-lite", license="mit"):
+class PeopleParser(nn.Module):
     """A small U-Net over a picture of a synthetic person.
 
     image    b 3 h w, -1..1, h and w multiples of 4
@@ -147,7 +147,9 @@ def train_parser(steps: int = 1500, batch: int = 16, height: int = 64, lr: float
 
 def people_parser() -> PeopleParser:
     """The parser that ships, frozen. Raises ValueError if the checkpoint is not there."""
-    folder = checkpoints() / "people-parser"
-    if not (folder / "model.safetensors").is_file():
-        raise ValueError(f"{folder}: no people parser there; clone the repository, or run `nted-lite train-parser`")
-    return PeopleParser.from_pretrained(folder).eval().requires_grad_(False)
+    file = checkpoints() / "people-parser" / "model.safetensors"
+    if not file.is_file():
+        raise ValueError(f"{file}: no people parser there; clone the repository, or run `nted-lite train-parser`")
+    parser = PeopleParser()
+    parser.load_state_dict(load_file(file))
+    return parser.eval().requires_grad_(False)

@@ -10,7 +10,9 @@ Ren et al. (2204.06160), section 3. Notebook 05 arrives at this file.
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nted_lite import official
@@ -113,11 +115,21 @@ class NTED(
         official.load(model, official.read(source, "net_G_ema"), official.GENERATOR_NAMES)
         return model.eval()
 
-
-def load_pretrained(folder: "str | Path") -> NTED:
-    """A trained model from a folder, ready to use. Raises ValueError in one line if the folder holds none."""
-    folder = Path(folder)
-    absent = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
-    if absent:
-        raise ValueError(f"{folder}: no {' and no '.join(absent)} there, so no model")
-    return NTED.from_pretrained(folder).eval()
+    @classmethod
+    def _from_pretrained(
+        cls, *, model_id: str, config: ModelConfig | None = None, map_location: str = "cpu", strict: bool = True, **hub
+    ) -> "NTED":
+        """Called by `from_pretrained` (`hub` holds its options): every tensor must fit, or one line says which not."""
+        if config is None:
+            raise ValueError(f"{model_id}: no config.json there, so no model")
+        file = Path(model_id, "model.safetensors")
+        if not Path(model_id).is_dir():
+            file = Path(hf_hub_download(model_id, file.name, **hub))
+        if not file.is_file():
+            raise ValueError(f"{file}: no such file, so no model")
+        model = cls(config)
+        try:
+            model.load_state_dict(load_file(file, device=map_location), strict=strict)
+        except (SafetensorError, RuntimeError) as error:
+            raise ValueError(f"{file}: damaged, or of another model: {' '.join(str(error).split())}") from error
+        return model.eval()

@@ -35,7 +35,7 @@ def style() -> None:
     """Set up the figures of a notebook: PNG, uncropped, calm colours. Call it once, in the set-up cell."""
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    set_matplotlib_formats("png", bbox_inches=None)
+    set_matplotlib_formats("png", bbox_inches=None, pil_kwargs={"compress_level": 9})
     matplotlib.rcParams.update({
         "figure.dpi": DPI, "figure.constrained_layout.use": True, "font.size": 9, "text.color": INK,
         "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": PALE, "axes.labelcolor": INK,
@@ -239,8 +239,8 @@ def show_textures(
         put(axes, given[texture], x, y + height + 46, width, height)
         say(axes, f"{usage[texture]:.1%}".replace("%", " %"), x + width / 2, y + block - 24, fontsize=8)
         if place % across == 0:
-            rows = {"averages": 22 + height / 2, "colour": height + 34, "paints": 46 + 1.5 * height, "share": block - 24}
-            for name, down in rows.items():
+            downs = (22 + height / 2, height + 34, 46 + 1.5 * height, block - 24)
+            for name, down in zip(("averages", "colour", "paints", "share"), downs):
                 say(axes, name, margin - 10, y + down, "right")
     return figure
 

@@ -7,8 +7,8 @@ Notebook 07 walks through it.
 import json
 import math
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import pickle
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,66 +24,11 @@ from tqdm.auto import tqdm
 
 from nted_lite import losses
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
+from nted_lite.data import Examples, Source, people_source
 from nted_lite.discriminator import Discriminator
 from nted_lite.model import NTED, Transfer
-from nted_lite.people import SPLITS, pairs
-from nted_lite.pose import pose_map
+from nted_lite.people import SPLITS
 from nted_lite.texture import Distribution
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What a step trains on: references, the poses wanted, and the true pictures."""
-
-    reference: Tensor
-    """b 3 h w, -1..1"""
-    pose: Tensor
-    """b 20 h w, 0..1: the pose map of the target"""
-    target: Tensor
-    """b 3 h w, -1..1"""
-    target_parts: Tensor
-    """b h w: true parts, all 0 where they are not known"""
-
-
-@dataclass(frozen=True)
-class Views:
-    """Two views of each of b people: pictures, pose maps and parts, with the view as the first axis."""
-
-    images: Tensor
-    """2 b 3 h w, -1..1"""
-    poses: Tensor
-    """2 b 20 h w, 0..1"""
-    parts: Tensor
-    """2 b h w"""
-
-    def both_directions(self, chosen: slice = slice(None)) -> Examples:
-        """First view to second, then second to first: twice the examples for one drawing. -> 2b examples"""
-        flat = "v b ... -> (v b) ..."
-        images, poses, parts = self.images[:, chosen], self.poses[:, chosen], self.parts[:, chosen]
-        last = {"memory_format": torch.channels_last}
-        return Examples(
-            rearrange(images, flat).contiguous(**last),
-            rearrange(poses.flip(0), flat).contiguous(**last),
-            rearrange(images.flip(0), flat).contiguous(**last),
-            rearrange(parts.flip(0), flat),
-        )
-
-
-Source = Callable[[Tensor, torch.device], Views]
-"""Makes training data: (numbers of the pairs, device) -> their two views; pair i is always the same"""
-
-
-def people_source(height: int, seed: int = SPLITS["train"]) -> Source:
-    """Synthetic people, drawn when they are asked for."""
-
-    def draw(index: Tensor, device: torch.device) -> Views:
-        pair = pairs(seed, index, height, device)
-        views = (pair.reference, pair.target)
-        keypoints, visible = (torch.cat([getattr(view, name) for view in views]) for name in ("keypoints", "visible"))
-        poses = rearrange(pose_map(keypoints, visible, height), "(v b) c h w -> v b c h w", v=2)
-        return Views(torch.stack([v.image for v in views]), poses, torch.stack([v.parts for v in views]))
-
-    return draw
 
 
 def generator_losses(
@@ -132,6 +77,12 @@ class Trainer:
     def __init__(
         self, model: ModelConfig, config: TrainConfig, source: Source, features: nn.Module, accelerator: Accelerator
     ):
+        processes = accelerator.num_processes
+        if config.pairs < 1 or config.pairs % processes:
+            raise ValueError(f"{config.pairs} pairs a step cannot be shared by {processes} processes")
+        images = 2 * config.pairs // processes
+        if config.weights.adversarial and images > 4 and images % 4:
+            raise ValueError(f"{config.pairs} pairs: the discriminator compares images in fours: take 1, 2, 4, 6 ...")
         torch.manual_seed(config.seed)
         self.config, self.source, self.accelerator = config, source, accelerator
         self.step, self.drawn = 0, None
@@ -210,7 +161,7 @@ class Trainer:
                 group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
     def _set_dropout(self) -> None:
-        """Texture dropout in the first steps. Chance is seeded by the step, so a resumed run hides the same textures."""
+        """Texture dropout in the first steps. Chance is seeded by the step: a resumed run hides the same textures."""
         rate = self.config.texture_dropout * (self.step < self.config.texture_dropout_steps)
         torch.manual_seed(self.config.seed + 1000 * self.step + self.accelerator.process_index)
         for module in self.generator.modules():
@@ -239,7 +190,10 @@ class Trainer:
         path = folder / "state.pt"
         if not path.is_file():
             raise ValueError(f"{path}: nothing to resume there; start without --resume")
-        state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        try:
+            state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
+            raise ValueError(f"{path}: damaged ({str(error).splitlines()[0]})") from error
         for kind in ("models", "optimisers"):
             for name, item in getattr(self, kind).items():
                 try:

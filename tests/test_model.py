@@ -5,12 +5,12 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from nted_lite import NTED, PRESETS, Discriminator, ModelConfig, TrainConfig, preset
 from nted_lite.config import LossWeights, model_config
 from nted_lite.discriminator import minibatch_deviation
 from nted_lite.encoder import with_coordinates
-from nted_lite.model import load_pretrained
 
 EVERYTHING = ModelConfig(  # every field away from its default
     channels=(8, 6), textures=(3, 0), kernels=(3, 1), discriminator_channels=(4, 5, 6, 7),
@@ -110,13 +110,13 @@ def test_presets_have_the_size_in_their_name(name):
 def test_saved_model_comes_back_the_same(config, tmp_path):
     model = NTED(config).eval()
     model.save_pretrained(tmp_path)
-    for other in (NTED.from_pretrained(tmp_path), load_pretrained(tmp_path)):
+    for other in (NTED.from_pretrained(tmp_path), NTED.from_pretrained(tmp_path)):
         assert type(other.config) is ModelConfig and other.config == config
         assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
         with torch.no_grad():
             reference, pose = inputs(config)
             assert torch.equal(model(reference, pose).image, other(reference, pose).image)
-    assert not load_pretrained(tmp_path).training
+    assert not NTED.from_pretrained(tmp_path).training
 
 
 def test_config_survives_json():
@@ -126,8 +126,26 @@ def test_config_survives_json():
 
 
 def test_folder_without_a_model(tmp_path):
-    with pytest.raises(ValueError, match="no config.json and no model.safetensors there"):
-        load_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="no config.json there, so no model"):
+        NTED.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("spoil", [lambda state: state.popitem(), lambda state: state.update(more=torch.zeros(1))])
+def test_weights_that_do_not_fit(tmp_path, spoil, small):
+    NTED(small).save_pretrained(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    spoil(state)
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="model.safetensors: damaged, or of another model"):
+        NTED.from_pretrained(tmp_path)
+
+
+def test_truncated_weights(tmp_path, small):
+    NTED(small).save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="model.safetensors: damaged, or of another model"):
+        NTED.from_pretrained(tmp_path)
 
 
 def test_preset_names_are_models():

@@ -16,7 +16,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from nted_lite import NTED, Discriminator, TrainConfig, control, discriminator, layers, losses, model, texture, training
 from nted_lite.config import LossWeights
-from nted_lite.training import Trainer, Views
+from nted_lite.data import Views
+from nted_lite.training import Trainer
 
 
 def plant(monkeypatch, function, right, wrong):

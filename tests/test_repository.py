@@ -23,7 +23,7 @@ FLOORS = (
     {"layers", "texture", "pose", "people", "config", "official"},
     {"encoder", "renderer", "discriminator"},
     {"model"},
-    {"features", "losses"},
+    {"features", "losses", "data"},
     {"deepfashion", "training"},
     {"metrics", "control", "variants"},
     {"plotting", "widgets"},

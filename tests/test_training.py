@@ -9,8 +9,8 @@ from torch import nn
 
 from nted_lite import NTED
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
-from nted_lite.model import load_pretrained
-from nted_lite.training import Trainer, learning_rate, people_source, train
+from nted_lite.data import people_source
+from nted_lite.training import Trainer, learning_rate, train
 
 MODEL = ModelConfig(channels=(8, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
 FULL = LossWeights(adversarial=1.0, parts=0.0)
@@ -57,7 +57,7 @@ def test_saved_folder_is_a_model(tmp_path):
     run = trainer()
     run.train_step()
     run.save(tmp_path)
-    assert same(load_pretrained(tmp_path), run.average.module)
+    assert same(NTED.from_pretrained(tmp_path), run.average.module)
     assert not list(tmp_path.glob("*.new"))
 
 
@@ -120,3 +120,17 @@ def test_checkpoint_of_another_model(tmp_path):
     other = ModelConfig(channels=(16, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
     with pytest.raises(ValueError, match="another model"):
         Trainer(other, config(), people_source(32), Pixels(), Accelerator(cpu=True)).load(tmp_path)
+
+
+def test_truncated_checkpoint(tmp_path):
+    trainer().save(tmp_path)
+    content = (tmp_path / "state.pt").read_bytes()
+    (tmp_path / "state.pt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="state.pt: damaged"):
+        trainer().load(tmp_path)
+
+
+@pytest.mark.parametrize("pairs", [0, 3])
+def test_batches_that_cannot_be_shared(pairs):
+    with pytest.raises(ValueError, match="pairs"):
+        trainer(pairs=pairs)
