@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from nted_lite import NTED, metrics, plotting
 from nted_lite.control import wear
+from nted_lite.dataflow import show_dataflow
 from nted_lite.features import checkpoints, people_parser
 from nted_lite.people import SPLITS, pairs
 
@@ -40,6 +41,13 @@ def entities() -> Figure:
     test = metrics.held_out(SHOWN)
     made = shipped()(test.reference, test.pose)
     return plotting.show_entities(test.target, test.target_parts, made.distribution)
+
+
+@torch.no_grad()
+def system() -> Figure:
+    """The whole data flow on one person, every picture taken from the tensors of one forward pass."""
+    model, test = shipped(), metrics.held_out(SHOWN)
+    return show_dataflow(model, test.reference, test.pose, model(test.reference, test.pose), test.target_parts)
 
 
 def people() -> Figure:
@@ -104,7 +112,7 @@ def write_results() -> None:
 
 
 if __name__ == "__main__":
-    for draw in (hero, entities, people):
+    for draw in (hero, system, entities, people):
         draw().savefig(HERE / f"{draw.__name__}.png", dpi=plotting.DPI)
         print(f"figures/{draw.__name__}.png")
     write_results()
