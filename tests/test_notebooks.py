@@ -120,6 +120,7 @@ def answers(path):
     return found
 
 
+@pytest.mark.slow
 @each_notebook
 def test_runs_and_checks_its_exercises(path):
     """One run: the notebook as it is, and behind each check the published answers, each followed by the check."""
@@ -160,6 +161,7 @@ ipywidgets.HBox([ipywidgets.IntSlider(3), ipywidgets.Label("three")])
 """
 
 
+@pytest.mark.slow
 def test_a_second_run_changes_nothing():
     def run():
         source = [nbformat.v4.new_code_cell(part.strip()) for part in TINY.split("---")]

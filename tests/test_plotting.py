@@ -1,0 +1,85 @@
+"""The pictures: their colours mean what they say, and every figure can be drawn and saved."""
+
+import io
+
+import pytest
+import seaborn
+import torch
+from matplotlib.figure import Figure
+
+from nted_lite import NTED, Textures, dataflow, plotting, preset
+from nted_lite.metrics import held_out
+from nted_lite.people import PARTS
+
+
+@pytest.fixture(scope="module")
+def example():
+    torch.manual_seed(0)
+    model = NTED(preset("people-64").model).eval()
+    test = held_out(torch.arange(2))
+    with torch.no_grad():
+        return model, test, model(test.reference, test.pose)
+
+
+def saved(figure):
+    """The size of the figure's file; a figure must be one that can be saved."""
+    assert isinstance(figure, Figure)
+    file = io.BytesIO()
+    figure.savefig(file)
+    return file.tell()
+
+
+def test_part_colours_are_from_the_colour_blind_palette():
+    assert list(plotting.PART_COLOURS) == list(PARTS)
+    palette = seaborn.color_palette("colorblind").as_hex()
+    assert len(set(plotting.PART_COLOURS.values()) & set(palette)) == len(PARTS)
+
+
+def test_a_picture_is_enlarged_without_smoothing():
+    image = torch.tensor([[-1.0, 1.0]])[None].expand(3, 1, 2)
+    assert plotting.picture(image, 2)[..., 0].tolist() == [[0, 0, 255, 255]] * 2
+
+
+def test_textures_get_the_part_that_they_paint_most():
+    parts = torch.tensor([[[0, 0, 4], [0, 5, 4]]])
+    maps = torch.nn.functional.one_hot(torch.tensor([[[2, 2, 0], [2, 1, 0]]]), 3).float().movedim(-1, 1)
+    groups = plotting.texture_parts(maps, parts)
+    assert [PARTS[group] for group in groups] == ["top", "bottom", "background"]
+    assert torch.allclose(plotting.painted(maps, groups), plotting.part_pictures(parts), atol=1e-6)
+
+
+def test_textures_of_one_part_are_shades_that_differ():
+    top = PARTS.index("top")
+    colours = plotting.texture_colours([top] * 5 + [0])
+    assert len({tuple(colour) for colour in colours.tolist()}) == 6
+    assert 0 <= colours.min() and colours.max() <= 1
+
+
+def test_figures_can_be_drawn(example):
+    model, test, made = example
+    groups = plotting.texture_parts(made.distribution[3], test.target_parts)
+    bar = {"mean": 1.0, "low": 0.9, "high": 1.2}
+    figures = [
+        plotting.contact_sheet({"a": test.reference, "b": test.target[:1]}, ["one", "two"]),
+        plotting.show_pose(test.pose[0]),
+        plotting.show_parts(test.target, test.target_parts),
+        plotting.show_transfer(test.reference, test.pose, made.image, test.target),
+        plotting.show_swap(test.reference, test.donor, made.image, made.image, test.swapped),
+        plotting.show_entities(test.target, test.target_parts, made.distribution),
+        plotting.show_textures(
+            test.reference[0], made.extraction[3][0], made.image[0], made.distribution[3][0], groups
+        ),
+        plotting.show_measures({"model": {"x": bar}, "copy": {"x": bar}}, {"x": "a measure"}),
+        dataflow.show_dataflow(model, test.reference, test.pose, made, test.target_parts),
+    ]
+    assert min(map(saved, figures)) > 3000
+
+
+def test_the_picture_grows_into_the_image(example):
+    model, test, made = example
+    features, pictures = dataflow.growth(model, test.pose, Textures(made.textures, made.extraction))
+    assert [tuple(picture.shape[-2:]) for picture in pictures] == [(16, 11), (32, 22), (64, 44)]
+    assert features.shape[-2:] == (16, 11)
+    assert torch.allclose(pictures[-1], made.image, atol=1e-6)
+    watched = (model.skeleton_encoder, *model.renderer.stages)
+    assert [len(module._forward_hooks) for module in watched] == [0] * len(watched), "nothing is left behind"
