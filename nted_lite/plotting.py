@@ -171,7 +171,7 @@ def show_pose(pose: Tensor, limbs: Sequence[int] = (0, 2, 3, 7, 8, 12)) -> Figur
     distances = matplotlib.colormaps["viridis_r"]((chosen / chosen.max()).numpy())[..., :3]
     distances = rearrange(torch.from_numpy(distances).float(), "l h w c -> l c h w") * 2 - 1
     names = ["–".join(_short(JOINTS[joint]) for joint in LIMBS[limb]) for limb in limbs]
-    pictures = torch.cat([stick_figures(pose[None]), distances])
+    pictures = torch.cat([stick_figures(pose[None].cpu()), distances])
     return contact_sheet({"": pictures}, ["channels 0–2", *names], scale=max(1, round(110 / pose.shape[-1])))
 
 
@@ -192,10 +192,11 @@ def show_transfer(reference: Tensor, pose: Tensor, made: Tensor, target: Tensor 
 
 def show_swap(person: Tensor, donor: Tensor, before: Tensor, made: Tensor, true: Tensor) -> Figure:
     """A garment changes hands: b 3 h w each, the last three in the target pose."""
-    return contact_sheet({
+    rows = {
         "person": person, "garment from": donor, "made,\nown garment": before, "made,\nswapped": made,
         "truth,\nswapped": true,
-    })  # fmt: skip
+    }  # fmt: skip
+    return contact_sheet(rows, scale=2 if len(person) > 5 else 3)
 
 
 def show_entities(image: Tensor, parts: Tensor, distributions: Sequence[Tensor]) -> Figure:
@@ -219,14 +220,14 @@ def show_textures(
 
     reference, target         3 h w    lit where the maps are large
     extraction, distribution  k h w
-    groups                    k numbers of PARTS, see `texture_parts`
+    groups                    k numbers of PARTS, see `texture_parts`; the background's textures come last
     """
     taken = spotlight(reference, extraction / torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None])
     given = spotlight(target, distribution)
     small = F.interpolate(reference[None], size=extraction.shape[-2:], mode="area")
     swatches = gather(small, extraction[None])[0]
     usage = reduce(distribution, "k h w -> k", "mean").tolist()
-    order = sorted(range(len(groups)), key=lambda texture: (groups[texture], -usage[texture]))
+    order = sorted(range(len(groups)), key=lambda texture: (not groups[texture], groups[texture], -usage[texture]))
     scale, gap, margin, across = max(1, round(88 / reference.shape[-1])), 6, 76, 8
     height, width = (side * scale for side in reference.shape[-2:])
     block, lines = 2 * height + 80, -(-len(order) // across)
