@@ -82,6 +82,8 @@ def evaluate(checkpoint: Path, people: int = 1024, out: Path | None = None) -> N
     from nted_lite.features import people_parser
     from nted_lite.model import NTED
 
+    if not checkpoint.is_dir():
+        raise ValueError(f"{checkpoint}: no such folder")
     measured = metrics.evaluate_people(NTED.from_pretrained(checkpoint), people_parser(), people)
     print(metrics.report(measured))
     out = out or checkpoint / "metrics.json"

@@ -153,7 +153,7 @@ PRESETS = {
             residuals=(1, 1),
             coordinates=True,
         ),
-        TrainConfig(lr=4e-3, texture_dropout=0.5),
+        TrainConfig(steps=19_000, lr=4e-3, texture_dropout=0.5),
     ),
     "people-128": Preset(
         ModelConfig(
