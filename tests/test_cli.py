@@ -8,8 +8,9 @@ from nted_lite import cli
 from nted_lite.features import checkpoints
 
 TINY = [
-    "--steps", "2", "--pairs", "1", "--draw-ahead", "1", "--model.channels", "8", "8", "8", "--model.textures", "4", "4",
-    "0", "--model.discriminator-channels", "8", "8", "8", "8", "8",
+    "--steps", "2", "--pairs", "1", "--draw-ahead", "1",
+    "--model.channels", "8", "8", "8", "--model.textures", "4", "4", "0",
+    "--model.discriminator-channels", "8", "8", "8", "8", "8",
 ]  # fmt: skip
 
 

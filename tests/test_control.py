@@ -1,12 +1,13 @@
 """Appearance control: nothing exchanged is the reference, all exchanged is the garment, and planted areas are found."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from nted_lite import NTED, Textures
-from nted_lite.control import area_of, fuse, select, wear
+from nted_lite.control import area_of, fuse, select, select_pure, wear
 from nted_lite.people import PARTS
 
 
@@ -93,16 +94,18 @@ def box(top, bottom, b=2):
     return mask
 
 
-def test_planted_entity_is_chosen():
+@pytest.mark.parametrize("rule", [select, select_pure])
+def test_planted_entity_is_chosen(rule):
     mask = box(4, 10)
-    (chosen,) = select([[planted(5, mask)]], [mask])
+    (chosen,) = rule([[planted(5, mask)]], [mask])
     assert chosen.shape == (2, 8) and chosen.argmax(1).tolist() == [5, 5] and chosen.sum() == 2
 
 
-def test_entities_of_either_picture_are_chosen():
+@pytest.mark.parametrize("rule", [select, select_pure])
+def test_entities_of_either_picture_are_chosen(rule):
     """Each in its own area: the reference's top is made by entity 2, the garment's by 6."""
     masks = [box(4, 10), box(6, 12)]
-    (chosen,) = select([[planted(2, masks[0])], [planted(6, masks[1])]], masks)
+    (chosen,) = rule([[planted(2, masks[0])], [planted(6, masks[1])]], masks)
     assert chosen[0].nonzero().flatten().tolist() == [2, 6]
 
 
@@ -118,9 +121,17 @@ def test_threshold_is_a_multiple_of_the_even_share():
     assert select([[even]], [mask], threshold=0.9)[0].all() and not select([[even]], [mask], threshold=1.1)[0].any()
 
 
-def test_empty_mask_chooses_nothing():
+def test_a_texture_that_paints_much_else_is_not_pure():
+    """Entity 5 covers the whole picture: it has most of the area, but little of what it paints lies there."""
+    mask = box(4, 10)
+    everywhere = [[planted(5, box(0, 16))]]
+    assert select(everywhere, [mask])[0][:, 5].all() and not select_pure(everywhere, [mask])[0].any()
+
+
+@pytest.mark.parametrize("rule", [select, select_pure])
+def test_empty_mask_chooses_nothing(rule):
     nowhere = box(0, 0)
-    assert not select([[planted(5, box(4, 10))]], [nowhere])[0].any()
+    assert not rule([[planted(5, box(4, 10))]], [nowhere])[0].any()
 
 
 # --------------------------------------------------------------------------------------------------- the whole exchange
@@ -141,17 +152,17 @@ def test_area_of():
     assert torch.equal(area_of(HalfTop(), torch.zeros(2, 3, 64, 44), "background"), ~area)
 
 
-@pytest.mark.parametrize(("threshold", "whose"), [(0.0, 1), (1e6, 0)])
-def test_wear_everything_or_nothing(model, people, threshold, whose):
+@pytest.mark.parametrize(("purity", "whose"), [(0.0, 1), (1.1, 0)])
+def test_wear_everything_or_nothing(model, people, purity, whose):
     """An area with every entity in it dresses the whole person; one with none changes nothing."""
-    rendering, coefficients = wear(model, HalfTop(), *people, threshold=threshold)
+    rendering, coefficients = wear(model, HalfTop(), *people, choose=partial(select_pure, purity=purity))
     assert all((c == whose).all() for c in coefficients)
     with torch.no_grad():
         assert torch.equal(rendering.image, model(people[whose], people[2]).image)
 
 
 def test_wear_is_select_and_fuse(model, people, textures):
-    rendering, coefficients = wear(model, HalfTop(), *people, threshold=1.0)
+    rendering, coefficients = wear(model, HalfTop(), *people, choose=partial(select, threshold=1.0))
     assert 0 < sum(c.sum() for c in coefficients) < sum(c.numel() for c in coefficients)
     with torch.no_grad():
         pictures = [model.render(people[2], t) for t in textures]
