@@ -31,7 +31,7 @@ def select(distributions: Maps, masks: Sequence[Tensor], threshold: float = 3.0)
     return [(share >= threshold / share.shape[1]).float() for share in largest]
 
 
-def select_pure(distributions: Maps, masks: Sequence[Tensor], purity: float = 0.4) -> list[Tensor]:
+def select_pure(distributions: Maps, masks: Sequence[Tensor], purity: float = 0.5) -> list[Tensor]:
     """Which textures make an area of interest: those that paint little else. Arguments and result as `select`.
 
     purity  a texture is chosen if at least this share of what it paints lies in the area, in any of the pictures
