@@ -7,6 +7,13 @@ saved as JSON beside the weights, and the command line is made from them.
 from dataclasses import dataclass, field, fields
 
 
+def _lists_to_tuples(config: object) -> None:
+    """Undo what JSON does to tuples, in a frozen dataclass that is just being made."""
+    for item in fields(config):
+        if isinstance(getattr(config, item.name), list):
+            object.__setattr__(config, item.name, tuple(getattr(config, item.name)))
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """What NTED and its discriminator are made of. The last three fields depart from the paper, unless left alone."""
@@ -29,9 +36,7 @@ class ModelConfig:
     """whether both encoders also read a y and an x channel (a departure if true)"""
 
     def __post_init__(self):
-        for item in fields(self):  # JSON knows lists only
-            if isinstance(getattr(self, item.name), list):
-                object.__setattr__(self, item.name, tuple(getattr(self, item.name)))
+        _lists_to_tuples(self)
         if len(self.channels) < 2:
             raise ValueError(f"channels {self.channels}: at least two resolutions (16 and 32 rows) are needed")
         for name in ("textures", "kernels"):
@@ -118,9 +123,7 @@ class TrainConfig:
     """steps between checkpoints"""
 
     def __post_init__(self):
-        for item in fields(self):
-            if isinstance(getattr(self, item.name), list):
-                object.__setattr__(self, item.name, tuple(getattr(self, item.name)))
+        _lists_to_tuples(self)
         if isinstance(self.weights, dict):
             object.__setattr__(self, "weights", LossWeights(**self.weights))
 

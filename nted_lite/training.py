@@ -248,4 +248,6 @@ def train(
         if step % config.checkpoint_every == 0 or step == config.steps:
             trainer.save(out)
     bar.close()
+    if main:
+        writer.close()
     return trainer.average.module.eval()
