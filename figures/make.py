@@ -93,8 +93,8 @@ def results_table() -> str:
     lines += [
         "",
         f"Swapping leaves {ratio['inside']:.2f} of the error inside the garment, and {ratio['outside']:.2f} of it "
-        f"outside. No loss shows it the true parts (though the network of its perceptual loss once learnt them), and yet "
-        f"its entities agree with them with a mean IoU of "
+        f"outside. No loss shows it the true parts (though the network of its perceptual loss once learnt them). Its "
+        f"entities agree with them with a mean IoU of "
         f"{agreement['grouped']:.2f} when each joins the part that it covers most "
         f"({max(found['matched'] for found in measured['entities']):.2f} one to one).",
     ]
