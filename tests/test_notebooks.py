@@ -7,9 +7,11 @@ import re
 
 import nbformat
 import pytest
+import torch
+from torch import nn
 
 from nted_lite import notebooks
-from nted_lite.notebooks import FOLDER, check, execute, main, normalise
+from nted_lite.notebooks import FOLDER, check, equal, execute, main, normalise
 
 PATHS = sorted(FOLDER.glob("[0-9]*.ipynb"))
 HEADINGS = (
@@ -203,3 +205,42 @@ def fails(error):
 def test_check_prints_a_verdict(trial, verdict, capsys):
     assert check(trial) == (verdict == "passed")
     assert capsys.readouterr().out == verdict + "\n"
+
+
+# --------------------------------------------------------------------------------------------------- proofs of equality
+
+
+def test_equal_functions_pass(capsys):
+    equal(lambda x, w: x @ w, lambda x, w: torch.einsum("ij,jk->ik", x, w), torch.randn(2, 3), torch.randn(3, 4))
+    assert capsys.readouterr().out.startswith("equal: values and gradients")
+
+
+def test_equal_modules_share_their_parameters():
+    a, b = nn.Linear(3, 2), nn.Linear(3, 2)
+    b.load_state_dict(a.state_dict())
+    equal(a, b, torch.randn(4, 3))
+
+
+@pytest.mark.parametrize(
+    "ours, complaint",
+    [
+        (lambda x: 2 * x.square(), "values differ by 1"),
+        (lambda x: x.square() * float("nan"), "values differ by nan"),
+        (lambda x: x.square().detach() + 0 * x, "gradients differ"),
+        (lambda x: x.square().sum(), "values differ in shape"),
+    ],
+)
+def test_unequal_functions_fail(ours, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        equal(ours, lambda x: x.square(), torch.randn(3))
+
+
+def test_modules_with_other_gradients_fail():
+    class Detached(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) + 0 * self.weight.sum() - (x @ self.weight.T - (x @ self.weight.T).detach())
+
+    a, b = Detached(3, 2), nn.Linear(3, 2)
+    b.load_state_dict(a.state_dict())
+    with pytest.raises(AssertionError, match="gradients differ"):
+        equal(a, b, torch.randn(4, 3))

@@ -6,17 +6,22 @@ import subprocess
 import sys
 import time
 import urllib.request
+from io import BytesIO
 from pathlib import Path
 
+import ipywidgets
 import nbformat
+import numpy as np
 import pytest
 import torch
 import traitlets
+from matplotlib.figure import Figure
+from PIL import Image
 
 from nted_lite import NTED, preset
 from nted_lite.features import PeopleParser
 from nted_lite.people import SPLITS, pairs
-from nted_lite.widgets import PoseCanvas, PoseEditor, Wardrobe
+from nted_lite.widgets import Panel, PoseCanvas, PoseEditor, Wardrobe
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -35,6 +40,28 @@ def editor(model):
 
 def moved(editor, joint, place):
     return [list(place) if number == joint else xy for number, xy in enumerate(editor.keypoints)]
+
+
+def test_a_panel_draws_what_its_controls_say():
+    seen = []
+
+    def draw(k, how_far):
+        seen.append((k, how_far))
+        if k == 3:
+            return np.full((4, 2, 3), 255 - k, np.uint8)
+        figure = Figure(figsize=(1, 1))
+        figure.text(0, 0, str(k))
+        return figure
+
+    panel = Panel(draw, k=ipywidgets.IntSlider(0, 0, 5), how_far=ipywidgets.FloatSlider(0.5, min=0, max=1))
+    first = bytes(panel.image.value)
+    assert first.startswith(b"\x89PNG") and panel.controls["how_far"].description == "how far"
+    panel.controls["k"].value = 3
+    assert Image.open(BytesIO(panel.image.value)).size == (2, 4)
+    panel.controls["k"].value = 0
+    assert bytes(panel.image.value) == first
+    panel.controls["how_far"].value = 1.0
+    assert seen == [(0, 0.5), (3, 0.5), (0, 0.5), (0, 1.0)]
 
 
 def test_new_keypoints_draw_a_new_picture(editor):

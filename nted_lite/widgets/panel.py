@@ -1,0 +1,41 @@
+"""A panel of controls above one picture: what most lessons need."""
+
+from collections.abc import Callable
+from io import BytesIO
+
+import ipywidgets
+from matplotlib.figure import Figure
+
+from nted_lite.widgets.picture import png
+
+
+class Panel(ipywidgets.VBox):
+    """Controls, and below them the picture that a function draws from their values; it is drawn anew on every change.
+
+    draw      called with the controls' values by name; returns a matplotlib Figure, or pixels h w 3, uint8
+    controls  ipywidgets with a `value`; one without a description is described by its name
+
+        Panel(show_filter, k=IntSlider(3, 0, 7), person=IntSlider(0, 0, 5))
+    """
+
+    def __init__(self, draw: Callable, **controls: ipywidgets.ValueWidget):
+        self.draw, self.controls = draw, controls
+        self.image = ipywidgets.Image(format="png")
+        for name, control in controls.items():
+            control.description = control.description or name.replace("_", " ")
+            if control.has_trait("continuous_update"):
+                control.continuous_update = False  # one drawing for each move, not one for each pixel of it
+            control.observe(lambda _: self.render(), "value")
+        super().__init__([ipywidgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"}), self.image])
+        self.render()
+
+    def render(self) -> None:
+        """Draw the picture of the controls' present values."""
+        drawn = self.draw(**{name: control.value for name, control in self.controls.items()})
+        self.image.value = _png(drawn) if isinstance(drawn, Figure) else png(drawn)
+
+
+def _png(figure: Figure) -> bytes:
+    file = BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
