@@ -28,14 +28,15 @@ from torch.utils.flop_counter import flop_registry
 from nted_lite import layers, preset
 from nted_lite.data import Views
 from nted_lite.features import PeopleParser
-from nted_lite.training import Trainer
+from nted_lite.step import Trainer
 
 
 def noise(index: Tensor, device: torch.device) -> Views:
     """Random pictures: drawing people is no part of this measurement."""
     b, height, width = len(index), 64, 44
     images, poses = torch.rand(2, b, 3, height, width) * 2 - 1, torch.rand(2, b, 20, height, width)
-    return Views(images, poses, torch.zeros(2, b, height, width, dtype=torch.long))
+    nobody = torch.full((2, b, 18, 2), -1.0)
+    return Views(images, nobody, poses, torch.zeros(2, b, height, width, dtype=torch.long))
 
 
 @dataclass
@@ -77,7 +78,7 @@ def side(name: str, filters: Callable, layout: torch.memory_format, batch: int, 
     examples = views.both_directions()
     tensors = {key: value.contiguous(memory_format=layout) for key, value in vars(examples).items() if value.ndim == 4}
     examples = replace(examples, **tensors)
-    trainer.examples = lambda: examples
+    trainer.examples = lambda: [examples]
     return Side(name, filters, layout, trainer)
 
 
@@ -85,7 +86,7 @@ def check(fast: Side, slow: Side) -> None:
     """Both sides make the same pictures, the same losses and, two steps later, still the same."""
     pictures = []
     for one in (fast, slow):
-        examples = one.trainer.examples()
+        (examples,) = one.trainer.examples()
         with one.filters(), torch.no_grad():
             pictures.append(one.trainer.generator(examples.reference, examples.pose).image)
     torch.testing.assert_close(*pictures, atol=1e-4, rtol=1e-4)

@@ -4,7 +4,7 @@ Tuples run from coarse to fine: entry 0 belongs to 16 rows, entry 1 to 32, and s
 saved as JSON beside the weights, and the command line is made from them.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 
 def _lists_to_tuples(config: object) -> None:
@@ -76,6 +76,8 @@ class LossWeights:
     """L1 between features"""
     style: float = 1.0
     """L1 between Gram matrices of features, inside the perceptual weight"""
+    face: float = 0.0
+    """L1 between features of face crops"""
     adversarial: float = 0.0
     """logistic GAN loss of the generator"""
     parts: float = 0.0
@@ -90,8 +92,14 @@ class TrainConfig:
     """optimiser steps"""
     pairs: int = 4
     """pairs in a step, over all processes; each is used in both directions, so images = 2 x pairs"""
+    accumulate: int = 1
+    """parts in which a process goes through its pairs, one after the other, to use less memory; the step is the same"""
     draw_ahead: int = 8
     """steps whose people are drawn together, which is faster than one step's at a time"""
+    features: str = "people-parser"
+    """network of the perceptual loss: people-parser (drawn people) or vgg19 (photographs)"""
+    perceptual_scales: int = 1
+    """sizes at which features are compared: the picture's own, a half of it, a quarter ..."""
     lr: float = 2e-3
     """learning rate of the generator's Adam"""
     betas: tuple[float, float] = (0.9, 0.99)
@@ -121,6 +129,8 @@ class TrainConfig:
     """steps between sample grids"""
     checkpoint_every: int = 500
     """steps between checkpoints"""
+    compile: bool = False
+    """whether the generator and the feature network are compiled (not the discriminator: R1 differentiates it twice)"""
 
     def __post_init__(self):
         _lists_to_tuples(self)
@@ -136,13 +146,22 @@ class Preset:
     train: TrainConfig
 
 
-_PAPER_TRAIN = TrainConfig(
+_PAPER_256 = TrainConfig(
     steps=1_200_000,
     pairs=8,
+    draw_ahead=1,
+    features="vgg19",
     betas=(0.0, 0.99),
     decay=0.0,
     ema=0.5 ** (32 / 10_000),
-    weights=LossWeights(reconstruction=15, pixel=0, perceptual=2, style=500, adversarial=1.5),
+    weights=LossWeights(reconstruction=15, pixel=0, perceptual=2, style=500, face=1, adversarial=1.5),
+    checkpoint_every=2000,
+)
+_PAPER_512 = replace(
+    _PAPER_256,
+    perceptual_scales=3,
+    weights=LossWeights(reconstruction=15, pixel=0, perceptual=1, style=1000, face=1, adversarial=1.5),
+    adversarial_start=0,
 )
 
 PRESETS = {
@@ -177,7 +196,7 @@ PRESETS = {
             kernels=(1, 3, 3, 3, 3),
             discriminator_channels=(512, 512, 512, 512, 512, 256, 128),
         ),
-        _PAPER_TRAIN,
+        _PAPER_256,
     ),
     "fashion-512": Preset(
         ModelConfig(
@@ -186,7 +205,7 @@ PRESETS = {
             kernels=(1, 3, 3, 3, 3, 3),
             discriminator_channels=(512, 512, 512, 512, 512, 256, 128, 64),
         ),
-        _PAPER_TRAIN,
+        _PAPER_512,
     ),
 }
 

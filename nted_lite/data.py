@@ -1,6 +1,7 @@
 """What a training step sees: two views of each of some people, used in both directions."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from einops import rearrange
 from torch import Tensor
 
 from nted_lite.people import SPLITS, pairs
-from nted_lite.pose import pose_map
+from nted_lite.pose import MISSING, pose_map
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,20 @@ class Examples:
     """b 20 h w, 0..1: the pose map of the target"""
     target: Tensor
     """b 3 h w, -1..1"""
+    target_keypoints: Tensor
+    """b 18 2, pixels; -1 -1 for a missing joint"""
     target_parts: Tensor
     """b h w: true parts, all 0 where they are not known"""
 
 
 @dataclass(frozen=True)
 class Views:
-    """Two views of each of b people: pictures, pose maps and parts, with the view as the first axis."""
+    """Two views of each of b people, with the view as the first axis."""
 
     images: Tensor
     """2 b 3 h w, -1..1"""
+    keypoints: Tensor
+    """2 b 18 2, pixels; -1 -1 for a missing joint"""
     poses: Tensor
     """2 b 20 h w, 0..1"""
     parts: Tensor
@@ -38,14 +43,17 @@ class Views:
 
     def both_directions(self, chosen: slice = slice(None)) -> Examples:
         """First view to second, then second to first: twice the examples for one drawing. -> 2b examples"""
-        flat = "v b ... -> (v b) ..."
-        images, poses, parts = self.images[:, chosen], self.poses[:, chosen], self.parts[:, chosen]
-        last = {"memory_format": torch.channels_last}
+
+        def flat(views: Tensor) -> Tensor:
+            views = rearrange(views[:, chosen], "v b ... -> (v b) ...")
+            return views.contiguous(memory_format=torch.channels_last) if views.ndim == 4 else views
+
         return Examples(
-            rearrange(images, flat).contiguous(**last),
-            rearrange(poses.flip(0), flat).contiguous(**last),
-            rearrange(images.flip(0), flat).contiguous(**last),
-            rearrange(parts.flip(0), flat),
+            reference=flat(self.images),
+            pose=flat(self.poses.flip(0)),
+            target=flat(self.images.flip(0)),
+            target_keypoints=flat(self.keypoints.flip(0)),
+            target_parts=flat(self.parts.flip(0)),
         )
 
 
@@ -59,8 +67,39 @@ def people_source(height: int, seed: int = SPLITS["train"]) -> Source:
     def draw(index: Tensor, device: torch.device) -> Views:
         pair = pairs(seed, index, height, device)
         views = (pair.reference, pair.target)
-        keypoints, visible = (torch.cat([getattr(view, name) for view in views]) for name in ("keypoints", "visible"))
-        poses = rearrange(pose_map(keypoints, visible, height), "(v b) c h w -> v b c h w", v=2)
-        return Views(torch.stack([v.image for v in views]), poses, torch.stack([v.parts for v in views]))
+        keypoints = torch.stack([torch.where(view.visible[..., None], view.keypoints, MISSING) for view in views])
+        poses = pose_map(rearrange(keypoints, "v b j xy -> (v b) j xy"), height=height)
+        return Views(
+            images=torch.stack([view.image for view in views]),
+            keypoints=keypoints,
+            poses=rearrange(poses, "(v b) c h w -> v b c h w", v=2),
+            parts=torch.stack([view.parts for view in views]),
+        )
 
     return draw
+
+
+class Blocks:
+    """Views for several steps at a time, the next block prepared in the background while the present one is used.
+
+    draw        first step of a block -> its views
+    length      steps in a block
+    background  False draws a block only when its first step asks for it
+    """
+
+    def __init__(self, draw: Callable[[int], Views], length: int, background: bool):
+        self.draw, self.length = draw, length
+        self.first, self.views = None, None
+        self.next_first, self.next_views = None, None
+        self.worker = ThreadPoolExecutor(1) if background else None
+
+    def __call__(self, step: int) -> tuple[Views, int]:
+        """The views of the block that a step is in, and the step's place in it."""
+        first = step - step % self.length
+        if first != self.first:
+            self.views = self.next_views.result() if first == self.next_first else self.draw(first)
+            self.first = first
+            if self.worker:
+                self.next_first = first + self.length
+                self.next_views = self.worker.submit(self.draw, self.next_first)
+        return self.views, step - first

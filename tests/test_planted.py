@@ -14,10 +14,10 @@ from test_golden import CONFIG, golden, relative_error
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from nted_lite import NTED, Discriminator, TrainConfig, control, discriminator, layers, losses, model, texture, training
+from nted_lite import NTED, Discriminator, TrainConfig, control, discriminator, layers, losses, model, step, texture
 from nted_lite.config import LossWeights
 from nted_lite.data import Views
-from nted_lite.training import Trainer
+from nted_lite.step import Trainer
 
 
 def plant(monkeypatch, function, right, wrong):
@@ -118,7 +118,8 @@ def noise(index, device):
     """A source of pictures without people: the views of pair i depend on i alone."""
     seeds = [torch.Generator().manual_seed(int(i)) for i in index]
     draw = lambda c: torch.stack([torch.rand(2, c, 32, 22, generator=seed) for seed in seeds], dim=1)  # noqa: E731
-    return Views(draw(3) * 2 - 1, draw(20), torch.zeros(2, len(index), 32, 22, dtype=torch.long))
+    nobody = torch.full((2, len(index), 18, 2), -1.0)
+    return Views(draw(3) * 2 - 1, nobody, draw(20), torch.zeros(2, len(index), 32, 22, dtype=torch.long))
 
 
 @pytest.fixture
@@ -144,10 +145,10 @@ def average_follows_slowly(trainer):
 def penalty_counts_for_the_steps_without(trainer):
     """Every `r1_every` steps the discriminator's loss holds `r1 / 2 * r1_every` times the penalty, else nothing."""
     run = trainer(r1=10.0, r1_every=3)
-    for step in range(5):
-        before = losses.r1_penalty(run.discriminator.requires_grad_(True), run.examples().target)
+    for number in range(5):
+        before = losses.r1_penalty(run.discriminator.requires_grad_(True), run.examples()[0].target)
         found = run.train_step()
-        assert ("r1" in found) == (step % 3 == 0)
+        assert ("r1" in found) == (number % 3 == 0)
         if "r1" in found:
             torch.testing.assert_close(found["r1"].detach(), 10 / 2 * 3 * before.detach())
 
@@ -163,9 +164,9 @@ def both_directions_want_the_other_view(trainer):
 
 def perceptual_loss_teaches_the_generator(trainer):
     run = trainer(weights=LossWeights(reconstruction=0, pixel=0, style=0))
-    examples = run.examples()
+    (examples,) = run.examples()
     made = run.generator(examples.reference, examples.pose)
-    found = training.generator_losses(made, examples, run.features, run.config.weights)
+    found = step.generator_losses(made, examples, run.features, run.config)
     assert found["perceptual"].requires_grad
     torch.testing.assert_close(found["perceptual"], nn.functional.l1_loss(made.image, examples.target))
 
@@ -239,19 +240,19 @@ ERRORS_OF_TRAINING = {
     "average never moves": (
         Trainer.train_step, "self.average.update_parameters(self.generator)", "pass", average_follows_slowly),
     "R1 not multiplied by its interval": (
-        Trainer._discriminate, "self.config.r1 / 2 * self.config.r1_every", "self.config.r1 / 2",
+        Trainer._judge, "config.r1 / 2 * config.r1_every", "config.r1 / 2",
         penalty_counts_for_the_steps_without),
     "R1 not halved": (
-        Trainer._discriminate, "self.config.r1 / 2 *", "self.config.r1 *", penalty_counts_for_the_steps_without),
+        Trainer._judge, "config.r1 / 2 *", "config.r1 *", penalty_counts_for_the_steps_without),
     "R1 at every step": (
-        Trainer._discriminate, "self.step % self.config.r1_every == 0", "True", penalty_counts_for_the_steps_without),
+        Trainer._judge, "self.step % config.r1_every == 0", "True", penalty_counts_for_the_steps_without),
     "R1 on made images": (
-        Trainer._discriminate, "losses.r1_penalty(discriminator, real)", "losses.r1_penalty(discriminator, fake)",
+        Trainer._judge, "self.discriminator), real)", "self.discriminator), fake)",
         penalty_counts_for_the_steps_without),
     "pose of the reference": (
-        Views.both_directions, "poses.flip(0)", "poses", both_directions_want_the_other_view),
+        Views.both_directions, "self.poses.flip(0)", "self.poses", both_directions_want_the_other_view),
     "made image's features without a gradient": (
-        training.generator_losses, "mine = features(made.image)", "mine = features(made.image.detach())",
+        step.generator_losses, "for image in (made.image, target))", "for image in (made.image.detach(), target))",
         perceptual_loss_teaches_the_generator),
 }  # fmt: skip
 
@@ -286,4 +287,4 @@ def test_plant_is_pulled_out_again():
         check()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(AssertionError, match="0 times"):
         plant(patch, layers.blur_kernel, "not in there", "")
-    assert training.get_ema_multi_avg_fn is get_ema_multi_avg_fn
+    assert step.get_ema_multi_avg_fn is get_ema_multi_avg_fn

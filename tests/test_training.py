@@ -4,13 +4,13 @@ import json
 
 import pytest
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from nted_lite import NTED
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
 from nted_lite.data import people_source
-from nted_lite.training import Trainer, learning_rate, train
+from nted_lite.step import Trainer, learning_rate
+from nted_lite.training import processes, train
 
 MODEL = ModelConfig(channels=(8, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
 FULL = LossWeights(adversarial=1.0, parts=0.0)
@@ -29,7 +29,12 @@ def config(**changes):
 
 
 def trainer(**changes):
-    return Trainer(MODEL, config(**changes), people_source(32), Pixels(), Accelerator(cpu=True))
+    return Trainer(MODEL, config(**changes), people_source(32), Pixels(), processes(cpu=True))
+
+
+def small_run(out, resume=False, **changes):
+    people = people_source(32)
+    return train(MODEL, config(**changes), out, people, people, Pixels(), processes(cpu=True), resume)
 
 
 def same(a, b):
@@ -62,7 +67,7 @@ def test_saved_folder_is_a_model(tmp_path):
 
 
 def test_both_directions_share_the_drawing():
-    examples = trainer().examples()
+    examples = trainer().examples()[0]
     assert torch.equal(examples.reference, examples.target.roll(2, dims=0))
     assert not torch.equal(examples.pose[:2], examples.pose[2:])
 
@@ -74,7 +79,7 @@ def test_steps_use_every_pair_once():
         seen.extend(index.tolist())
         return people_source(32)(index, device)
 
-    run = Trainer(MODEL, config(), spy, Pixels(), Accelerator(cpu=True))
+    run = Trainer(MODEL, config(), spy, Pixels(), processes(cpu=True))
     for _ in range(4):
         run.train_step()
     assert seen == list(range(8))
@@ -94,8 +99,7 @@ def test_learning_rate_falls_at_the_end():
 
 
 def test_train_writes_what_a_reader_needs(tmp_path):
-    model = train(MODEL, config(steps=2, sample_every=2), tmp_path, people_source(32), Pixels(),
-                  accelerator=Accelerator(cpu=True))  # fmt: skip
+    model = small_run(tmp_path, steps=2, sample_every=2)
     assert isinstance(model, NTED)
     assert json.loads((tmp_path / "train.json").read_text())["train"]["steps"] == 2
     assert (tmp_path / "samples" / "0000002.png").is_file() and list((tmp_path / "log").iterdir())
@@ -119,14 +123,14 @@ def test_checkpoint_of_another_model(tmp_path):
     run.save(tmp_path)
     other = ModelConfig(channels=(16, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
     with pytest.raises(ValueError, match="another model"):
-        Trainer(other, config(), people_source(32), Pixels(), Accelerator(cpu=True)).load(tmp_path)
+        Trainer(other, config(), people_source(32), Pixels(), processes(cpu=True)).load(tmp_path)
 
 
 def test_truncated_checkpoint(tmp_path):
     trainer().save(tmp_path)
-    content = (tmp_path / "state.pt").read_bytes()
-    (tmp_path / "state.pt").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="state.pt: damaged"):
+    content = (tmp_path / "state.safetensors").read_bytes()
+    (tmp_path / "state.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="state.safetensors: damaged"):
         trainer().load(tmp_path)
 
 

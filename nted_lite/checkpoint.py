@@ -1,0 +1,81 @@
+"""Files that are whole or not there: what a training writes, and how it reads it again.
+
+A machine may die at any moment, also while it writes. So a file is written under another name, forced to the disk, and
+then renamed: the old content or the new, never a half. Everything is safetensors, which cannot run code.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from nted_lite.model import NTED
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping | None = None) -> None:
+    """Write tensors, and a small dictionary that JSON can hold, as one safetensors file.
+
+    Raises OSError in one line if that fails, on a full disk say; the file that was there before stays as it was.
+    """
+    aside = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+        save_file(tensors, aside, {"about": json.dumps(about or {})})
+        put_in_place(aside, path)
+    except (OSError, SafetensorError) as error:
+        kept = "; the one written before it is whole" if path.is_file() else ""
+        with suppress(OSError):
+            aside.unlink()
+        raise OSError(f"{path}: could not be written ({error}){kept}") from error
+
+
+def put_in_place(aside: Path, path: Path) -> None:
+    """Force a finished file to the disk, then give it its name: a step that cannot be seen half done."""
+    with open(aside, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    if os.name == "posix":  # the new name is safe once the folder is on the disk, too
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+
+def read(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict]:
+    """What `write` wrote. Raises ValueError in one line if the file is damaged."""
+    try:
+        with safe_open(path, "pt", str(device)) as file:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, about
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: damaged ({' '.join(str(error).split())})") from error
+
+
+def save_model(model: NTED, folder: Path) -> None:
+    """Write config.json and model.safetensors, each whole or not at all, as `NTED.from_pretrained` reads them."""
+    model.save_pretrained(folder / "new")
+    for file in sorted((folder / "new").iterdir()):
+        put_in_place(file, folder / file.name)
+    (folder / "new").rmdir()
+
+
+def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
+    """Adam's two averages and its count of every parameter: "parameter number.name" -> tensor."""
+    state = optimiser.state_dict()["state"]
+    return {f"{number}.{name}": value for number, values in state.items() for name, value in values.items()}
+
+
+def load_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Undo `optimiser_tensors`. The learning rate and the betas stay as they are: they come from the configuration."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".")
+        state.setdefault(int(number), {})[name] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
