@@ -2,9 +2,10 @@
 
 The perceptual loss needs a network that knows what it is looking at. On photographs that is VGG-19, trained on a
 million labelled pictures. On synthetic people it is the *people parser*, trained in minutes on their true parts, the
-patterns and the colours of their garments: `nted-lite train-parser`.
+patterns and the colours of their garments: `nted-lite train-parser`. `feature_network` gives either of them, frozen.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,12 @@ from nted_lite.people.wardrobe import PATTERNS
 
 GARMENTS = ("top", "bottom")
 WIDTHS = (16, 32, 64)
+
+VGG_STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))
+"""VGG-19 up to relu5_1: channels and number of convolutions of each stage; a pooling parts two stages"""
+
+VGG_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+VGG_SHA256 = "dcbb9e9d"  # how the hash of that file begins
 
 
 def checkpoints() -> Path:
@@ -153,3 +160,88 @@ def people_parser() -> PeopleParser:
     parser = PeopleParser()
     parser.load_state_dict(load_file(file))
     return parser.eval().requires_grad_(False)
+
+
+class VGG19(nn.Module):
+    """The convolutions of VGG-19 as far as the perceptual loss looks. Simonyan and Zisserman (1409.1556).
+
+    image    b 3 h w, -1..1, at least 16 x 16
+    returns  [relu1_1, relu2_1, relu3_1, relu4_1, relu5_1], finest first: b c h w, where each has half the rows and
+             columns of the one before
+    raises   ValueError for a smaller image
+
+    Parameters are named as in torchvision, `features.N.weight`, so that its weights fit.
+    """
+
+    def __init__(self):
+        super().__init__()
+        layers, inputs, self.returned = [], 3, []
+        for width, convolutions in VGG_STAGES:
+            if layers:
+                layers.append(nn.MaxPool2d(2))
+            self.returned.append(len(layers) + 1)  # the ReLU after the stage's first convolution
+            for _ in range(convolutions):
+                # In place: nobody needs a convolution's output but the ReLU after it, whose own output stays as it is.
+                layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(inplace=True)]
+                inputs = width
+        self.features = nn.Sequential(*layers)
+        # Mean and deviation of ImageNet's pixels, moved from 0..1 to -1..1.
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        self.register_buffer("mean", rearrange(2 * mean - 1, "c -> 1 c 1 1"), persistent=False)
+        self.register_buffer("std", rearrange(2 * std, "c -> 1 c 1 1"), persistent=False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        height, width = image.shape[-2:]
+        if min(height, width) < 16:
+            raise ValueError(f"VGG-19 halves a picture four times: it needs 16 x 16 pixels, not {height} x {width}")
+        image = (image - self.mean) / self.std
+        features = []
+        for number, layer in enumerate(self.features):
+            image = layer(image)
+            if number in self.returned:
+                features.append(image)
+        return features
+
+
+def vgg19(weights: Path | None = None) -> VGG19:
+    """VGG-19 with torchvision's ImageNet weights, frozen.
+
+    weights  their file; None: the one in torch hub's cache, downloaded into it (548 MB) if it is not there
+    raises   ValueError, in one line, if the file is not there and cannot be had, or is not what it should be
+    """
+    file = Path(weights or Path(torch.hub.get_dir()) / "checkpoints" / Path(VGG_URL).name)
+    if weights is None and not file.is_file():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(VGG_URL, str(file), VGG_SHA256)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(
+                f"{file}: no weights of VGG-19 there, and the download failed ({error}); "
+                f"put {VGG_URL} there, or choose the people parser: --features people-parser"
+            ) from error
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file; the weights of VGG-19 are {VGG_URL}")
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    if not digest.startswith(VGG_SHA256):
+        raise ValueError(
+            f"{file}: damaged, or not the weights of VGG-19: its sha256 begins with {digest[:8]}, not {VGG_SHA256}; "
+            f"replace it by {VGG_URL}"
+        )
+    network, state = VGG19(), torch.load(file, map_location="cpu", weights_only=True)
+    network.load_state_dict({name: state[name] for name in network.state_dict()})  # without what follows relu5_1
+    return network.eval().requires_grad_(False)
+
+
+def feature_network(name: str, weights: Path | None = None) -> nn.Module:
+    """The frozen network of the perceptual loss: an image b 3 h w in -1..1 -> a list of features, finest first.
+
+    name     "people-parser" for synthetic people, "vgg19" for photographs
+    weights  file of VGG-19's weights, see `vgg19`; the people parser has its own
+    raises   ValueError for another name, or if the weights are not there
+    """
+    if name == "people-parser":
+        return people_parser()
+    if name == "vgg19":
+        return vgg19(weights)
+    raise ValueError(f"no feature network {name!r}; there are people-parser, vgg19")

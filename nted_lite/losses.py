@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from einops import einsum, reduce
+from einops import einsum, rearrange, reduce
 from torch import Tensor
 
+from nted_lite import pose
 from nted_lite.texture import reconstruct
+
+EYES = (pose.JOINTS.index("right eye"), pose.JOINTS.index("left eye"))
 
 
 def attention_reconstruction(
@@ -56,6 +59,70 @@ def style(made: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
     returns     scalar
     """
     return torch.stack([F.l1_loss(gram(a), gram(b)) for a, b in zip(made, true, strict=True)]).sum()
+
+
+def pyramid(image: Tensor, scales: int) -> list[Tensor]:
+    """An image and its bilinear halvings, `scales` pictures in all: where features are compared at several sizes.
+
+    image    b c h w
+    returns  b c h w, b c h/2 w/2, b c h/4 w/4 ...   an odd row or column at the end is dropped
+    """
+    images = [image]
+    for _ in range(scales - 1):
+        images.append(F.interpolate(images[-1], scale_factor=0.5, mode="bilinear", align_corners=False))
+    return images
+
+
+@torch.no_grad()
+def face_boxes(keypoints: Tensor, height: int, width: int) -> Tensor:
+    """A square around each face, from the eyes.
+
+    keypoints  b 18 2   (x, y) in pixels of the height x width picture; missing where x or y is exactly -1
+    returns    b 3      int64: left, top, side; all 0 where there is no face to be seen
+
+    The side is 2.5 times the eyes' distance in x, at least 32 pixels and at most the picture's shorter side. The box
+    is centred between the eyes, then moved, not cut, to lie in the picture; numbers are truncated to integers. There is
+    no face where an eye is missing or (our choice) the point between the eyes lies outside the picture: a box moved
+    back from there would show something else. Raises ValueError for a wrong shape or type, as `pose_map` does.
+    """
+    seen = pose.check(keypoints, None, height, width)[:, EYES].all(-1)
+    eyes = keypoints[:, EYES]
+    centre, distance = eyes.mean(1), (eyes[:, 0, 0] - eyes[:, 1, 0]).abs()
+    size = centre.new_tensor([width, height])
+    seen &= ((centre >= 0) & (centre < size)).all(-1)
+    side = (2.5 * distance).trunc().clamp(min=32).clamp(max=min(height, width))[:, None]
+    corner = (centre - side / 2).trunc().clamp(min=0).minimum(size - side)
+    return torch.where(seen[:, None], torch.cat([corner, side], dim=1), 0).long()
+
+
+def face_crops(image: Tensor, boxes: Tensor) -> Tensor:
+    """Cut a square out of each image and resize it, bilinearly with aligned corners, all in one go.
+
+    image    b 3 h w   any range
+    boxes    b 3       left, top, side in pixels, within the image; see `face_boxes`
+    returns  b 3 s s   s = h // 32 * 8; all 0 where the side is 0
+    """
+    height, width = image.shape[-2:]
+    size = height // 32 * 8
+    steps = torch.linspace(0, 1, size, dtype=image.dtype, device=image.device)
+    left, top, side = rearrange(boxes.to(image.dtype), "b n -> n b 1")
+    x, y = left + (side - 1) * steps, top + (side - 1) * steps  # b s each: the columns and rows to look at
+    grid = torch.stack(torch.broadcast_tensors(x[:, None, :] / (width - 1), y[:, :, None] / (height - 1)), dim=-1)
+    crops = F.grid_sample(image, 2 * grid - 1, align_corners=True)
+    return torch.where(rearrange(side, "b 1 -> b 1 1 1") > 0, crops, 0)
+
+
+def face(features: Callable[[Tensor], Sequence[Tensor]], made: Tensor, true: Tensor, boxes: Tensor) -> Tensor:
+    """Perceptual loss of the faces alone; a picture without a box adds nothing, but counts in the mean.
+
+    features    a frozen network from images to a list of feature maps
+    made, true  b 3 h w, -1..1; no gradient goes into the true one
+    boxes       b 3, see `face_boxes`
+    returns     scalar
+    """
+    with torch.no_grad():
+        wanted = features(face_crops(true, boxes))
+    return perceptual(features(face_crops(made, boxes)), wanted)
 
 
 def generator_loss(fake_logits: Tensor) -> Tensor:

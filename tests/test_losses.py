@@ -4,16 +4,21 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from nted_lite.layers import DownConv2d
 from nted_lite.losses import (
     attention_reconstruction,
     discriminator_loss,
+    face,
+    face_boxes,
+    face_crops,
     generator_loss,
     gram,
     parts_cross_entropy,
     perceptual,
+    pyramid,
     r1_penalty,
     style,
 )
@@ -112,6 +117,159 @@ def test_feature_losses_of_equal_pictures_are_zero(loss):
     assert loss(same, same) == 0
     with pytest.raises(ValueError):
         loss(same, same[:1])
+
+
+def test_pyramid(agree):
+    def slow(image):
+        half = torch.zeros(2, 3, 6, 4, dtype=torch.double)
+        for y in range(6):
+            for x in range(4):  # column 8 of the nine is dropped
+                half[:, :, y, x] = image[:, :, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean((2, 3))
+        quarter = sum(half[:, :, y::2, x::2] for y in (0, 1) for x in (0, 1)) / 4
+        return flat([image, half, quarter])
+
+    agree(lambda image: flat(pyramid(image, 3)), slow, torch.randn(2, 3, 12, 9))
+    assert [len(pyramid(torch.zeros(1, 3, 8, 4), scales)) for scales in (1, 2)] == [1, 2]
+
+
+def flat(tensors):
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+# ---------------------------------------------------------------------------------------------------------------- faces
+
+
+def people(*eyes):
+    """Key points of which only the eyes, (right, left) a person, are of interest."""
+    keypoints = 100 * torch.rand(len(eyes), 18, 2, dtype=torch.double)
+    keypoints[:, 14:16] = torch.tensor(eyes, dtype=torch.double)
+    return keypoints
+
+
+def box_by_hand(right, left, height, width):
+    if -1 in (*right, *left):
+        return [0, 0, 0]
+    x, y = (right[0] + left[0]) / 2, (right[1] + left[1]) / 2
+    if x < 0 or y < 0 or x >= width or y >= height:
+        return [0, 0, 0]
+    side = min(max(int(2.5 * abs(right[0] - left[0])), 32), width)
+    corner = [int(x - side / 2), int(y - side / 2)]
+    return [min(max(c, 0), most - side) for c, most in zip(corner, (width, height), strict=True)] + [side]
+
+
+@pytest.mark.parametrize(
+    "right, left, box",
+    [
+        ((80, 40), (96, 42), [68, 21, 40]),
+        ((96, 42), (80, 40), [68, 21, 40]),  # seen from behind, or upside down: a distance has no sign
+        ((80, 40), (97, 42), [67, 20, 42]),  # 42.5 wide, from 67.25 and 19.75: truncated, the corner last
+        ((88, 100), (88, 104), [72, 86, 32]),  # a profile: one eye behind the other
+        ((2, 3), (12, 3), [0, 0, 32]),
+        ((170, 250), (175, 250), [144, 224, 32]),
+        ((10, 100), (160, 100), [0, 12, 176]),
+        ((10, 255), (160, 255), [0, 80, 176]),
+        ((0, 0), (0, 0), [0, 0, 32]),
+        ((-4, 50), (8, 50), [0, 34, 32]),  # an eye may be out of the picture ...
+        ((-8, 50), (4, 50), [0, 0, 0]),  # ... but not the point between the eyes
+        ((170, 50), (182, 50), [0, 0, 0]),
+        ((80, 254), (96, 258), [0, 0, 0]),
+        ((-1, -1), (96, 42), [0, 0, 0]),
+        ((80, 40), (-1, -1), [0, 0, 0]),
+        ((-1, -1), (-1, -1), [0, 0, 0]),
+    ],
+)
+def test_face_boxes(right, left, box):
+    assert face_boxes(people((right, left)), 256, 176).tolist() == [box] == [box_by_hand(right, left, 256, 176)]
+
+
+@pytest.mark.parametrize("height, width", [(512, 352), (64, 44)])
+def test_many_face_boxes(height, width):
+    """Faces anywhere, on both sides of the border, some with an eye missing: always what the hand finds, inside."""
+    eyes = ((1.4 * torch.rand(500, 2, 2, dtype=torch.double) - 0.2) * torch.tensor([width, height])).round()
+    eyes[::10, 0] = eyes[5::10, 1] = -1
+    boxes = face_boxes(people(*eyes.tolist()), height, width)
+    assert boxes.dtype == torch.int64
+    assert boxes.tolist() == [box_by_hand(*pair, height, width) for pair in eyes.tolist()]
+    assert (boxes >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= torch.tensor([width, height])).all()
+    assert 100 < (boxes[:, 2] > 0).sum() < 400
+
+
+def test_face_boxes_of_bad_key_points():
+    with pytest.raises(ValueError, match="shape b 18 2, not torch.float32 \\(1, 17, 2\\)"):
+        face_boxes(torch.zeros(1, 17, 2), 64, 44)
+
+
+BOXES = torch.tensor([[20, 30, 40], [0, 0, 0], [56, 96, 32], [0, 40, 88]])  # inside, no face, a corner, all the width
+
+
+def crops_by_slices(image, boxes):
+    size = image.shape[2] // 32 * 8
+    crops = []
+    for picture, (left, top, side) in zip(image, boxes.tolist(), strict=True):
+        if side == 0:
+            crops.append(torch.zeros(1, 3, size, size, dtype=image.dtype))
+        else:
+            crop = picture[None, :, top : top + side, left : left + side]
+            crops.append(F.interpolate(crop, size=(size, size), mode="bilinear", align_corners=True))
+    return torch.cat(crops)
+
+
+def test_face_crops(agree):
+    image = torch.randn(4, 3, 128, 88)
+    agree(lambda image: face_crops(image, BOXES), lambda image: crops_by_slices(image, BOXES), image)
+    # ... and in the precision of a training
+    torch.testing.assert_close(face_crops(image, BOXES), crops_by_slices(image, BOXES), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("height, size", [(512, 128), (256, 64), (64, 16), (32, 8)])
+def test_sizes_of_face_crops(height, size):
+    width = height * 11 // 16
+    boxes = face_boxes(people(((width / 2, 9), (width / 2 + 9, 9))), height, width)
+    assert face_crops(torch.zeros(1, 3, height, width), boxes).shape == (1, 3, size, size)
+
+
+def test_face_crops_teach_the_face_alone():
+    image = torch.randn(4, 3, 128, 88, requires_grad=True)
+    face_crops(image, BOXES).sum().backward()
+    for gradient, (left, top, side) in zip(image.grad, BOXES.tolist(), strict=True):
+        inside = torch.zeros(128, 88, dtype=torch.bool)
+        inside[top : top + side, left : left + side] = True
+        assert (gradient[:, ~inside].abs() < 1e-4).all()
+        assert side == 0 or gradient[:, inside].sum().item() == pytest.approx(3 * 32 * 32, rel=1e-4)
+
+
+class Eye(nn.Module):
+    """A feature network of two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3, stride=2)
+
+    def forward(self, image):
+        fine = self.fine(image).tanh()
+        return [fine, self.coarse(fine).tanh()]
+
+
+def test_face():
+    eye, made, true = Eye(), torch.randn(4, 3, 128, 88), torch.randn(4, 3, 128, 88)
+    features = [eye(crops_by_slices(image, BOXES)) for image in (made, true)]
+    wanted = sum((a - b).abs().mean() for a, b in zip(*features, strict=True))
+    torch.testing.assert_close(face(eye, made, true, BOXES), wanted)
+    seen = BOXES[:, 2] > 0
+    alone = face(eye, made[seen], true[seen], BOXES[seen])
+    torch.testing.assert_close(face(eye, made, true, BOXES), alone * 3 / 4)  # no face: no error, but a picture
+
+
+def test_face_moves_the_made_picture_only():
+    eye, made, true = Eye().requires_grad_(False), torch.randn(4, 3, 128, 88), torch.randn(4, 3, 128, 88)
+    made.requires_grad_(), true.requires_grad_()
+    face(eye, made, true, BOXES).backward()
+    assert true.grad is None and all(parameter.grad is None for parameter in eye.parameters())
+    moved = made.grad.abs().sum((1, 2, 3)) > 0
+    assert moved.tolist() == [True, False, True, True]
+
+
+# ---------------------------------------------------------------------------------------------------------- adversarial
 
 
 def test_logistic_losses(agree):
