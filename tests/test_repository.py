@@ -29,6 +29,9 @@ FLOORS = (
     {"training"},
     {"metrics", "control", "variants"},
     {"plotting", "widgets"},
+    {"transfer"},
+    {"pictures"},
+    {"evaluation"},
     {"cli", "demo"},
 )
 # Distributions whose import name is another, or that come as a part of one that is declared.
