@@ -3,6 +3,7 @@ PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
 INSTALLED := .venv/installed
+VISION := .venv/vision
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -13,10 +14,14 @@ help:  ## list the targets
 
 env: $(INSTALLED)  ## build .venv: the package and everything its tests need (PYTHON=python3.12 picks an interpreter)
 
+# torchvision goes into a folder that only the tests look into: beside a torch of another build it fails on import, and
+# takes with it whatever imports it when it is there.
 # The pin makes torch exact from the first step: an open range may fetch gigabytes that a CPU does not need.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $(VISION) \
+		--upgrade torchvision torch-fidelity
 	@touch $@
 
 demo: env  ## a person in new poses and clothes, drawn by the shipped model into build/demo

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from accelerate import Accelerator
 from tyro.conf import OmitArgPrefixes
 
 from nted_lite.config import ModelConfig, Preset, TrainConfig, preset
@@ -19,10 +18,13 @@ def main() -> None:
         chosen = preset(_peek("--preset", "people-64"))
         commands = {
             "demo": demo, "evaluate": evaluate, "train": train_command(chosen), "train-parser": train_parser,
+            "transfer": transfer,
         }  # fmt: skip
         tyro.extras.subcommand_cli_from_dict(commands, prog="nted-lite", description=__doc__)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, ImportError) as error:
         sys.exit(f"nted-lite: {error}")
+    except KeyboardInterrupt:
+        sys.exit("nted-lite: stopped; a training goes on from its last checkpoint with --resume")
 
 
 def _peek(option: str, default: str) -> str:
@@ -41,54 +43,150 @@ def train_command(chosen: Preset):
     def train(
         out: Path,
         preset: str = "people-64",
+        data: Path | None = None,
         model: ModelConfig = chosen.model,
         config: Annotated[TrainConfig, OmitArgPrefixes] = chosen.train,
+        vgg19: Path | None = None,
         device: str = "",
         mixed_precision: str = "no",
         resume: bool = False,
     ) -> None:
-        """Train a preset on synthetic people.
+        """Train a preset, on one process or, started by torchrun, on many.
 
         Args:
             out: folder for the checkpoint, TensorBoard scalars and sample grids
             preset: people-64, people-128, fashion-256 or fashion-512
+            data: folder of a prepared DeepFashion (default: synthetic people, drawn on the fly)
             model: changes to the preset's model
             config: changes to the preset's training
+            vgg19: file of VGG-19's weights (default: torch hub's cache, filled from the net)
             device: "cpu" to leave a GPU unused
             mixed_precision: no, bf16 or fp16
             resume: continue the training in `out`
         """
+        from accelerate import Accelerator
+
         from nted_lite import training
-        from nted_lite.data import people_source
-        from nted_lite.features import people_parser
+        from nted_lite.features import feature_network
 
         accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
+        source, preview = _sources(data, model.height, config.seed)
+        features = feature_network(config.features, vgg19)
         out.mkdir(parents=True, exist_ok=True)
-        source = people_source(model.height)
-        training.train(model, config, out, source, people_parser(), resume, accelerator)
+        training.train(model, config, out, source, preview, features, accelerator, resume)
 
     return train
 
 
-def evaluate(checkpoint: Path, people: int = 1024, out: Path | None = None) -> None:
-    """Measure a model on held-out synthetic people, beside the baselines.
+def _sources(data: Path | None, height: int, seed: int):
+    """What is trained on, and what the sample grids show."""
+    from nted_lite.data import people_source
+    from nted_lite.people import SPLITS
+
+    if data is None:
+        return people_source(height), people_source(height, SPLITS["validation"])
+
+    from nted_lite.deepfashion import DeepFashion, deepfashion_source
+
+    held_out = DeepFashion(data, height, "test")
+    preview = deepfashion_source(held_out)
+    train = deepfashion_source(DeepFashion(data, height, "train", seed))
+    return train, lambda index, device: preview(index % len(held_out), device)
+
+
+def evaluate(
+    checkpoint: Path | None = None,
+    data: Path | None = None,
+    pictures: Path | None = None,
+    truth: Path | None = None,
+    reference_set: Path | None = None,
+    height: int = 256,
+    preset: str = "fashion-256",
+    people: int = 1024,
+    device: str = "cpu",
+    out: Path | None = None,
+) -> None:
+    """Measure a model, or pictures that some model made.
+
+    On synthetic people (the default) with their ground truth, beside the baselines; on DeepFashion and on folders with
+    SSIM, PSNR, LPIPS and FID. The protocol is printed with the numbers.
 
     Args:
-        checkpoint: folder with config.json and model.safetensors
-        people: how many test people, numbers 0, 1, 2 ... of the test seed
-        out: file for the measures, as JSON (default: metrics.json in the checkpoint's folder)
+        checkpoint: a folder with config.json and model.safetensors, or a published .pt file
+        data: folder of a prepared DeepFashion: its test pairs are made by the checkpoint, or looked for in `pictures`
+        pictures: folder of made pictures, or a file of lines `made,true`
+        truth: folder of the true pictures, under the same names as in `pictures`
+        reference_set: folder of pictures for FID (default: the training pictures of `data`, else the true pictures)
+        height: rows of the pictures; they are compared at height x height * 11 / 16
+        preset: what a published checkpoint is a model of
+        people: how many synthetic test people, numbers 0, 1, 2 ... of the test seed
+        device: cpu, cuda, cuda:1 ...
+        out: file for the measures, as JSON (default: metrics.json beside the model or the pictures)
     """
-    from nted_lite import metrics
+    from nted_lite import evaluation, photographs
     from nted_lite.features import people_parser
-    from nted_lite.model import NTED
+    from nted_lite.transfer import load_model
 
-    if not checkpoint.is_dir():
-        raise ValueError(f"{checkpoint}: no such folder")
-    measured = metrics.evaluate_people(NTED.from_pretrained(checkpoint), people_parser(), people)
-    print(metrics.report(measured))
-    out = out or checkpoint / "metrics.json"
+    if (checkpoint is None) == (pictures is None):
+        raise ValueError("give either --checkpoint, a model, or --pictures, what a model made")
+    if pictures:
+        measured = photographs.evaluate_folder(pictures, truth, data, reference_set, height, device)
+    elif data:
+        measured = photographs.evaluate_deepfashion(load_model(checkpoint, preset, device), data, reference_set)
+    else:
+        measured = evaluation.evaluate_people(load_model(checkpoint, preset), people_parser(), people)
+    print((photographs if "protocol" in measured else evaluation).report(measured))
+    beside = checkpoint or pictures
+    out = out or (beside if beside.is_dir() else beside.parent) / "metrics.json"
     out.write_text(json.dumps(measured, indent=2) + "\n")
     print(f"written to {out}")
+
+
+def transfer(
+    checkpoint: Path,
+    reference: Path | None = None,
+    keypoints: Path | None = None,
+    pairs: Path | None = None,
+    images: Path | None = None,
+    poses: Path | None = None,
+    *,
+    out: Path,
+    preset: str = "fashion-256",
+    posed: Path | None = None,
+    own_frame: bool = False,
+    sheet: bool = False,
+    batch: int = 8,
+    device: str = "cpu",
+) -> None:
+    """Re-pose people in your own files: one photo and one pose, or a list of pairs.
+
+    Args:
+        checkpoint: a folder with config.json and model.safetensors, or a published .pt file
+        reference: photo of the person, of any size
+        keypoints: file of the pose: 18 lines `x y`, `-1 -1` for a missing joint
+        pairs: instead of both, a file of lines `target,source[,source ...]`
+        images: folder of the pictures named in `pairs`
+        poses: folder of their key points, the same paths ending in .txt
+        out: the picture to write, ending in .png; with `pairs`, a folder
+        preset: what a published checkpoint is a model of
+        posed: the picture in whose pixels `keypoints` are (default: they are in the published 256 x 256 frame)
+        own_frame: with `pairs`, key points are pixels of the target's picture in `images`
+        sheet: write reference, stick figure and result side by side
+        batch: pictures that go through the model together
+        device: cpu, cuda, cuda:1 ...
+    """
+    from nted_lite.transfer import Job, load_model, transfer_file, transfer_pairs
+
+    single, many = (reference, keypoints), (pairs, images, poses)
+    if not (all(single) and not any(many) or all(many) and not any(single)):
+        raise ValueError("give --reference and --keypoints, or --pairs, --images and --poses")
+    model = load_model(checkpoint, preset, device)
+    if reference:
+        transfer_file(model, Job(reference, keypoints, out, posed), sheet)
+        print(f"written to {out}")
+    else:
+        made = transfer_pairs(model, pairs, images, poses, out, batch, own_frame, sheet)
+        print(f"{made} pictures written to {out}")
 
 
 def demo(out: Path = Path("build/demo"), people: int = 128) -> None:

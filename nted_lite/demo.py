@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from nted_lite import metrics, plotting
+from nted_lite import evaluation, metrics, plotting
 from nted_lite.control import wear
 from nted_lite.features import checkpoints, people_parser
 from nted_lite.model import NTED
@@ -29,7 +29,7 @@ def run(out: Path, people: int = 128) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, figure in tqdm(figures.items(), desc="drawing", disable=None):
         figure.savefig(out / name)
-    print(metrics.report(metrics.evaluate_people(model, parser, people)))
+    print(evaluation.report(evaluation.evaluate_people(model, parser, people)))
     print(f"""
 Pictures of people the model has never seen:
   {out / "repose.png"}     one photo, another pose

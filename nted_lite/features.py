@@ -5,7 +5,6 @@ million labelled pictures. On synthetic people it is the *people parser*, traine
 patterns and the colours of their garments: `nted-lite train-parser`. `feature_network` gives either of them, frozen.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import trange
 
+from nted_lite import hub
 from nted_lite.people import PARTS, SPLITS, People, View, render, sample_people, sample_poses
 from nted_lite.people.wardrobe import PATTERNS
 
@@ -209,25 +209,10 @@ def vgg19(weights: Path | None = None) -> VGG19:
     weights  their file; None: the one in torch hub's cache, downloaded into it (548 MB) if it is not there
     raises   ValueError, in one line, if the file is not there and cannot be had, or is not what it should be
     """
-    file = Path(weights or Path(torch.hub.get_dir()) / "checkpoints" / Path(VGG_URL).name)
-    if weights is None and not file.is_file():
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(VGG_URL, str(file), VGG_SHA256)
-        except (OSError, RuntimeError) as error:
-            raise ValueError(
-                f"{file}: no weights of VGG-19 there, and the download failed ({error}); "
-                f"put {VGG_URL} there, or choose the people parser: --features people-parser"
-            ) from error
-    if not file.is_file():
-        raise ValueError(f"{file}: no such file; the weights of VGG-19 are {VGG_URL}")
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    if not digest.startswith(VGG_SHA256):
-        raise ValueError(
-            f"{file}: damaged, or not the weights of VGG-19: its sha256 begins with {digest[:8]}, not {VGG_SHA256}; "
-            f"replace it by {VGG_URL}"
-        )
+    try:
+        file = hub.weights(VGG_URL, VGG_SHA256, weights)
+    except ValueError as error:
+        raise ValueError(f"VGG-19: {error}, or choose the people parser: --features people-parser") from error
     network, state = VGG19(), torch.load(file, map_location="cpu", weights_only=True)
     network.load_state_dict({name: state[name] for name in network.state_dict()})  # without what follows relu5_1
     return network.eval().requires_grad_(False)

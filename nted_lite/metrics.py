@@ -1,23 +1,34 @@
-"""How good a model is: on any pictures, and on synthetic people, who know the truth about themselves."""
+"""How good a model is: measures of any pictures, and of synthetic people, who know the truth about themselves.
 
+The test sets and the tables that are made with these measures are in `evaluation`.
+"""
+
+import importlib
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from einops import rearrange, reduce
+from einops import einsum, rearrange, reduce
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
-from tqdm.auto import tqdm
 
-from nted_lite.control import wear
+from nted_lite import hub
 from nted_lite.features import PeopleParser
-from nted_lite.model import NTED
-from nted_lite.people import PARTS, SPLITS, pairs, render, sample_people, sample_poses, swap
+from nted_lite.people import PARTS, SPLITS, View, pairs, render, sample_people, sample_poses, swap
+from nted_lite.people.body import FRAME
+from nted_lite.people.shapes import PRIMITIVES
 from nted_lite.pose import pose_map
 
-BASELINES = ("copy", "mean image", "part colours")
+BACKBONES = {
+    "LPIPS": ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"),
+    "FID": (
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        "6726825d",
+    ),
+}
+"""Weights of the two networks that compare photographs, and how their sha256 begins"""
 
 
 def psnr(made: Tensor, true: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -55,6 +66,69 @@ def parser_distance(made: Tensor, true: Tensor, parser: PeopleParser) -> Tensor:
     return torch.stack([reduce((a - b).abs(), "b c h w -> b", "mean") for a, b in both]).mean(0)
 
 
+def pooled_features(image: Tensor, parser: PeopleParser) -> Tensor:
+    """The people parser's features, each averaged over the picture, of all scales. b 3 h w in -1..1 -> b n"""
+    return torch.cat([reduce(f, "b c h w -> b c", "mean") for f in parser(image.clamp(-1, 1))], dim=1)
+
+
+def frechet(a: Tensor, b: Tensor) -> float:
+    """Frechet distance of two sets of features, each taken for a Gaussian: 0 if means and covariances are equal.
+
+    a, b     n d and m d, one row a picture; n and m at least 2 (ValueError otherwise)
+    returns  |mean_a - mean_b|^2 + tr(A + B - 2 sqrt(A B)) with the covariances A and B
+
+    If A = X^T X and B = Y^T Y, then tr sqrt(A B) is the sum of the singular values of X Y^T: no root of a matrix, which
+    would be complex for sets smaller than d. The R of a QR decomposition serves as X.
+    """
+    if min(len(a), len(b)) < 2:
+        raise ValueError(f"a Frechet distance needs 2 pictures or more on either side, not {len(a)} and {len(b)}")
+    means = [x.double().mean(0) for x in (a, b)]
+    x, y = (
+        torch.linalg.qr((x.double() - mean) / (len(x) - 1) ** 0.5, mode="r").R
+        for x, mean in zip((a, b), means, strict=True)
+    )
+    shared = torch.linalg.svdvals(x @ y.T).sum()
+    return ((means[0] - means[1]).square().sum() + x.square().sum() + y.square().sum() - 2 * shared).item()
+
+
+def backbone(measure: str) -> Path:
+    """The weights that "LPIPS" or "FID" needs, in torch hub's cache; downloaded if they are not there.
+
+    Raises ValueError, in one line, if the extra `eval` is not installed, or the file is damaged or cannot be had.
+    """
+    for library in ("torchvision", "torch_fidelity"):
+        try:
+            importlib.import_module(library)
+        except (ImportError, RuntimeError) as error:  # RuntimeError: a build for another torch
+            raise ValueError(f'{measure}: {library}: {error}; pip install "nted-lite[eval]"') from error
+    return hub.weights(*BACKBONES[measure])
+
+
+def lpips_network() -> nn.Module:
+    """LPIPS on AlexNet (1801.03924), through torchmetrics. Raises ValueError as `backbone`."""
+    backbone("LPIPS")
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    return LearnedPerceptualImagePatchSimilarity("alex").net
+
+
+def lpips(made: Tensor, true: Tensor, network: nn.Module) -> Tensor:
+    """Learned perceptual distance of each picture; network is an `lpips_network`. b 3 h w in -1..1 -> b"""
+    return rearrange(network(made.clamp(-1, 1), true), "b 1 1 1 -> b")
+
+
+def inception_distance() -> nn.Module:
+    """FID (1706.08500) through torchmetrics: `update(pictures, real=...)`, then `compute()`.
+
+    Its pictures are b 3 h w *uint8*: from floats it would truncate where a picture file rounds. Raises ValueError as
+    `backbone`.
+    """
+    backbone("FID")
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    return FrechetInceptionDistance(feature=2048, antialias=True)
+
+
 def confusion(distribution: Tensor, parts: Tensor) -> Tensor:
     """How many pixels of each part each texture rules.
 
@@ -63,9 +137,13 @@ def confusion(distribution: Tensor, parts: Tensor) -> Tensor:
     returns       k p     counts over the whole batch
     """
     k = distribution.shape[1]
-    small = F.interpolate(parts[:, None].float(), size=distribution.shape[-2:], mode="nearest")[:, 0].long()
-    code = distribution.argmax(1) * len(PARTS) + small
+    code = distribution.argmax(1) * len(PARTS) + _shrink(parts, distribution)
     return rearrange(torch.bincount(code.flatten(), minlength=k * len(PARTS)), "(k p) -> k p", p=len(PARTS))
+
+
+def _shrink(labels: Tensor, maps: Tensor) -> Tensor:
+    """Labels b H W at the size of maps b k h w (nearest)."""
+    return F.interpolate(labels[:, None].float(), size=maps.shape[-2:], mode="nearest")[:, 0].long()
 
 
 def entity_agreement(counts: Tensor) -> dict[str, float]:
@@ -73,7 +151,9 @@ def entity_agreement(counts: Tensor) -> dict[str, float]:
 
     counts   k p, see `confusion`
     returns  mean IoU over parts after the best one-to-one assignment of textures to parts ("matched"), the same when
-             every texture joins the part that it covers most ("grouped"), and of each part when grouped
+             every texture joins the part that it covers most ("grouped"), and of each part when grouped;
+             "information": how many bits the ruling texture of a pixel tells about its part, of "part_information" bits
+             that there are to know
     """
     overlap = counts.double()
     union = overlap.sum(1, keepdim=True) + overlap.sum(0, keepdim=True) - overlap
@@ -83,7 +163,64 @@ def entity_agreement(counts: Tensor) -> dict[str, float]:
     union = grouped.sum(1) + grouped.sum(0) - grouped.diagonal()
     each = grouped.diagonal() / union.clamp_min(1)
     parts = {f"grouped_{part}": value for part, value in zip(PARTS, each.tolist(), strict=True)}
-    return {"matched": iou[rows, columns].sum() / len(PARTS), "grouped": each.mean().item(), **parts}
+    information = {"information": _bits(overlap), "part_information": _bits(overlap.sum(0).diag())}
+    return {"matched": iou[rows, columns].sum() / len(PARTS), "grouped": each.mean().item(), **parts, **information}
+
+
+def _bits(counts: Tensor) -> float:
+    """Mutual information of the rows and the columns of a table of counts; of a diagonal one, its entropy."""
+    joint = counts / counts.sum()
+    alone = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)
+    return (joint * (joint / alone).log2()).nansum().item()
+
+
+def transport_accuracy(
+    extraction: Tensor, distribution: Tensor, reference_parts: Tensor, target_parts: Tensor, where: Tensor
+) -> Tensor:
+    """Does texture come from the right place? The share of what reaches a position that was taken from its own part.
+
+    extraction       b k h w   sums to 1 over h w
+    distribution     b k h w   sums to 1 over k
+    reference_parts  b H W     true parts, resized (nearest) to the maps; so are the next two
+    target_parts     b H W
+    where            b H W     the target's positions that count
+    returns          b         0..1, the mean over these positions; NaN where there are none
+
+    From target position to reference position by way of every k, summed over the positions of a part: first the part
+    that each texture was taken from, P(part | k), then a mixture of these by the distribution.
+    """
+    taken = F.one_hot(_shrink(reference_parts, extraction), len(PARTS)).to(extraction.dtype)
+    taken = einsum(extraction, taken, "b k h w, b h w p -> b k p")
+    wanted = F.one_hot(_shrink(target_parts, distribution), len(PARTS)).to(extraction.dtype)
+    right = einsum(distribution, taken, wanted, "b k h w, b k p, b h w p -> b h w")
+    where = _shrink(where, distribution)
+    return _known(_mean(right[:, None], where), where)
+
+
+def _known(values: Tensor, mask: Tensor) -> Tensor:
+    """Means over a mask b h w -> the same, NaN where the mask is empty."""
+    return torch.where(reduce(mask, "b h w -> b", "max") > 0, values, torch.nan)
+
+
+def seen_surface(reference: View, target: View) -> Tensor:
+    """Which pixels of the target show a point of the body that the reference shows too. -> b h w bool
+
+    Surfaces are cut into patches a pixel wide (at zoom 1). A patch is seen if the reference has a pixel on it or on one
+    of the eight around it, of the same primitive. The background is never seen.
+    """
+    size, row = FRAME / target.parts.shape[-2], 2**13  # metres; more patches than any primitive has in a row
+
+    def patches(view: View) -> tuple[Tensor, Tensor]:
+        """Where the person is, and a number for the patch at each of these pixels."""
+        person = view.primitive >= 0
+        u, v = rearrange((view.surface / size).round().long() + row // 2, "b uv h w -> uv b h w")[:, person]
+        return person, ((person.nonzero()[:, 0] * len(PRIMITIVES) + view.primitive[person]) * row + u) * row + v
+
+    (_, known), (person, wanted) = patches(reference), patches(target)
+    around = [wanted + du * row + dv for du in (-1, 0, 1) for dv in (-1, 0, 1)]
+    seen = torch.zeros_like(person)
+    seen[person] = torch.isin(torch.stack(around), known.unique()).any(0)
+    return seen
 
 
 @dataclass(frozen=True)
@@ -101,6 +238,8 @@ class Test:
     """b 3 h w: the true picture of the target pose in the donor's top"""
     garment: Tensor
     """b h w bool: where either top is, before or after the swap"""
+    seen: Tensor
+    """b h w bool: where the target shows a surface that the reference shows too"""
 
 
 def held_out(index: Tensor, height: int = 64) -> Test:
@@ -115,19 +254,8 @@ def held_out(index: Tensor, height: int = 64) -> Test:
     return Test(
         pair.reference.image, pose_map(target.keypoints, target.visible, height), target.image, pair.reference.parts,
         target.parts, donor.image, swapped.image, (swapped.parts == top) | (target.parts == top),
+        seen_surface(pair.reference, target),
     )  # fmt: skip
-
-
-def part_colours(test: Test) -> Tensor:
-    """A baseline that knows the target's true parts: each is filled with the reference's mean colour of it. b 3 h w"""
-    rest = reduce(test.reference, "b c h w -> b c 1 1", "mean")
-    painted = torch.zeros_like(test.target)
-    for part in range(len(PARTS)):
-        here, there = (rearrange(p == part, "b h w -> b 1 h w") for p in (test.reference_parts, test.target_parts))
-        area = reduce(here.float(), "b 1 h w -> b 1 1 1", "sum")
-        colour = reduce(test.reference * here, "b c h w -> b c 1 1", "sum") / area.clamp_min(1)
-        painted += there * torch.where(area > 0, colour, rest)
-    return painted
 
 
 def similarity(made: Tensor, test: Test, parser: PeopleParser) -> dict[str, Tensor]:
@@ -147,84 +275,7 @@ def swap_error(made: Tensor, test: Test) -> dict[str, Tensor]:
     return {"inside": l1(made, test.swapped, test.garment), "outside": l1(made, test.swapped, ~test.garment)}
 
 
-def interval(values: Tensor, draws: int = 1000) -> dict[str, float]:
-    """Mean and its 95 % bootstrap interval."""
-    values = values.double().numpy()
-    means = values[np.random.default_rng(0).integers(len(values), size=(draws, len(values)))].mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return {"mean": values.mean().item(), "low": low.item(), "high": high.item()}
-
-
-@torch.no_grad()
-def evaluate_people(model: NTED, parser: PeopleParser, people: int = 1024, batch: int = 64) -> dict:
-    """Every measure of a model on held-out synthetic people, beside the baselines. -> a dictionary, as metrics.json"""
-    height = model.config.height
-    numbers = torch.arange(people)
-    mean_image = _mean_image(height)
-    rows: dict[str, dict[str, list[Tensor]]] = {}
-    counts: list[Tensor] = []
-    for index in tqdm(numbers.split(batch), desc="evaluating", mininterval=5):
-        test = held_out(index, height)
-        made = model(test.reference, test.pose)
-        pictures = {
-            "model": made.image, "copy": test.reference, "mean image": mean_image.expand_as(test.target),
-            "part colours": part_colours(test),
-        }  # fmt: skip
-        for name, picture in pictures.items():
-            _append(rows, name, similarity(picture, test, parser))
-        worn, _ = wear(model, parser, test.reference, test.donor, test.pose)
-        _append(rows, "no swap", swap_error(made.image, test))
-        _append(rows, "swap", swap_error(worn.image, test))
-        _append(rows, "drawn in it", swap_error(_drawn_in_it(model, index, test), test))
-        found = [confusion(d, test.target_parts) for d in made.distribution]
-        counts = [a + b for a, b in zip(counts, found, strict=True)] if counts else found
-    measured = {
-        row: {name: interval(torch.cat(values)) for name, values in columns.items()} for row, columns in rows.items()
-    }
-    ratio = {side: measured["swap"][side]["mean"] / measured["no swap"][side]["mean"] for side in ("inside", "outside")}
-    return {
-        "people": people, "split": "test", "seed": SPLITS["test"], "size": [height, model.config.width],
-        "similarity": {row: measured[row] for row in ("model", *BASELINES)},
-        "swap": {row: measured[row] for row in ("no swap", "swap", "drawn in it")}, "swap_ratio": ratio,
-        "entities": [entity_agreement(c) for c in counts],
-    }  # fmt: skip
-
-
-def _mean_image(height: int, people: int = 256) -> Tensor:
-    index = torch.arange(people)
-    seed = SPLITS["train"]
-    return render(sample_people(seed, index), sample_poses(seed, index, 0), height).image.mean(0, keepdim=True)
-
-
-def _drawn_in_it(model: NTED, index: Tensor, test: Test) -> Tensor:
-    """The model's picture when the reference itself already wears the other top: the best a swap can hope for."""
-    seed, height = SPLITS["test"], model.config.height
-    dressed = swap(sample_people(seed, index), sample_people(seed, index + 1), "top")
-    return model(render(dressed, sample_poses(seed, index, 0), height).image, test.pose).image
-
-
-def _append(rows: dict, row: str, values: dict[str, Tensor]) -> None:
-    for name, value in values.items():
-        rows.setdefault(row, {}).setdefault(name, []).append(value)
-
-
-def report(measured: dict) -> str:
-    """The tables of `evaluate_people`, as text."""
-    size = "x".join(map(str, measured["size"]))
-    lines = [f"{measured['people']} held-out pairs at {size}; mean ± half of the 95 % bootstrap interval"]
-    for kind in ("similarity", "swap"):
-        rows = measured[kind]
-        names = list(next(iter(rows.values())))
-        lines += ["", f"{kind:16}" + "".join(f"{name:>17}" for name in names)]
-        for row, values in rows.items():
-            lines.append(f"{row:16}" + "".join(f"{_cell(values[name]):>17}" for name in names))
-    ratio = measured["swap_ratio"]
-    lines += [f"{'swap / no swap':16}" + "".join(f"{ratio[side]:>17.3f}" for side in ("inside", "outside")), ""]
-    for number, found in enumerate(measured["entities"]):
-        lines.append(f"operation {number}: mean IoU with the true parts {found['matched']:.2f} one to one, "
-                     f"{found['grouped']:.2f} grouped")  # fmt: skip
-    return "\n".join(lines)
-
-
-def _cell(value: dict[str, float]) -> str:
-    return f"{value['mean']:.3f} ± {(value['high'] - value['low']) / 2:.3f}"
+def seen_error(made: Tensor, test: Test) -> dict[str, Tensor]:
+    """L1 on the person, where the reference shows the surface, and where it does not; -> b each, NaN if nowhere"""
+    masks = {"seen": test.seen, "unseen": (test.target_parts != PARTS.index("background")) & ~test.seen}
+    return {name: _known(l1(made, test.target, mask), mask) for name, mask in masks.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from einops import rearrange
 from PIL import Image
 from torch import Tensor, nn
@@ -24,17 +24,6 @@ from nted_lite.config import ModelConfig, TrainConfig
 from nted_lite.data import Examples, Source
 from nted_lite.model import NTED
 from nted_lite.step import NotFinite, Trainer
-
-
-def processes(cpu: bool = False, mixed_precision: str = "no") -> Accelerator:
-    """The machine as Accelerate sees it: this process, or one of many that torchrun started.
-
-    cpu              leave a GPU unused
-    mixed_precision  no, bf16 or fp16
-    """
-    # Nothing that changes is kept in buffers, and sending the blur kernels around would disturb R1's second derivative.
-    share = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    return Accelerator(cpu=cpu, mixed_precision=mixed_precision, kwargs_handlers=[share])
 
 
 @torch.no_grad()

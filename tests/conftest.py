@@ -1,9 +1,35 @@
 """What several test files share: small models, and the comparison of a fast function with its slow twin."""
 
+import importlib
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
-from nted_lite import ModelConfig
+VISION = Path(__file__).resolve().parents[1] / ".venv" / "vision"  # where `make env` puts torchvision
+
+
+def find_torchvision() -> None:
+    """Let torchvision be imported, if it is installed, before any library looks whether it is there.
+
+    Beside a torch of another build it misses two of its compiled operators, which nothing here uses: declare them.
+    """
+    sys.path.append(str(VISION))
+    try:
+        importlib.import_module("torchvision")
+    except ModuleNotFoundError:
+        pass
+    except RuntimeError:
+        find_torchvision.library = torch.library.Library("torchvision", "DEF")  # lives as long as it is held
+        for name in ("nms", "qnms"):
+            find_torchvision.library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        importlib.import_module("torchvision")
+
+
+find_torchvision()
+
+from nted_lite import ModelConfig  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

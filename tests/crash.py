@@ -10,12 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+from accelerate import Accelerator
 from torch import nn
 
 from nted_lite import checkpoint
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
 from nted_lite.data import people_source
-from nted_lite.training import processes, train
+from nted_lite.training import train
 
 MODEL = ModelConfig(channels=(8, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
 CONFIG = TrainConfig(
@@ -34,7 +35,7 @@ def run(out: Path) -> None:
     """Train, or go on where the last attempt stopped."""
     people = people_source(32)
     resume = (out / "state.safetensors").exists()
-    train(MODEL, CONFIG, out, people, people, Pixels(), processes(cpu=True), resume)
+    train(MODEL, CONFIG, out, people, people, Pixels(), Accelerator(cpu=True), resume)
 
 
 def start(out: Path, slow_disk: bool) -> int:

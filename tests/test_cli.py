@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from nted_lite import cli
 from nted_lite.features import checkpoints
@@ -29,6 +30,26 @@ def test_train_then_evaluate_then_resume(monkeypatch, tmp_path, capsys):
     assert json.loads((tmp_path / "train.json").read_text())["train"]["steps"] == 3
 
 
+def test_from_files_to_a_model_to_pictures(monkeypatch, tmp_path):
+    """DeepFashion's format all the way: people written as files, prepared, trained on with every loss, used."""
+    pytest.importorskip("lmdb")
+    from data_prep.deepfashion import prepare
+    from data_prep.people import write_people
+
+    raw, data, run, made = (tmp_path / name for name in ("raw", "data", "run", "made"))
+    write_people(raw, train=4, test=1, height=64)
+    prepare(raw / "img", raw, data, heights=(64,), threads=1)
+    losses = ["--face", "1", "--adversarial", "1", "--adversarial-start", "1", "--perceptual-scales", "2"]
+    call(monkeypatch, "train", "--data", data, "--out", run, "--device", "cpu", *TINY, *losses)
+    files = ["--images", raw / "img", "--poses", raw / "pose", "--pairs", raw / "test_pairs.txt"]
+    call(monkeypatch, "transfer", "--checkpoint", run, *files, "--out", made)
+    assert len(list(made.glob("*_to_*.png"))) == 6
+    photo, pose = next((raw / "img").rglob("*.jpg")), next((raw / "pose").rglob("*.txt"))
+    call(monkeypatch, "transfer", "--checkpoint", run, "--reference", photo, "--keypoints", pose, "--sheet",
+         "--out", tmp_path / "one.png")  # fmt: skip
+    assert Image.open(tmp_path / "one.png").size == (3 * 44, 64)
+
+
 def test_the_preset_sets_the_defaults(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         call(monkeypatch, "train", "--preset=fashion-256", "--help")
@@ -45,13 +66,24 @@ def test_demo(monkeypatch, tmp_path, capsys):
     ("words", "line"),
     [
         (["train", "--preset", "people-65", "--out", "x"], "no preset 'people-65'; there are people-64, people-128"),
-        (["evaluate", "--checkpoint", "nowhere"], "nowhere: no such folder"),
+        (["evaluate", "--checkpoint", "nowhere"], "nowhere: no such checkpoint; give a folder"),
+        (["evaluate"], "give either --checkpoint, a model, or --pictures, what a model made"),
+        (["evaluate", "--checkpoint", "{shipped}", "--data", "nowhere"], "nowhere: no such folder; prepare"),
+        (["transfer", "--checkpoint", "{shipped}", "--out", "x.png"], "give --reference and --keypoints, or --pairs"),
+        (["transfer", "--checkpoint", "{shipped}", "--out", "x.png", "--reference", "no.jpg", "--keypoints", "k.txt"],
+         "no.jpg: not a readable picture (No such file or directory)"),
+        (["train", "--out", "x", "--data", "nowhere", "--device", "cpu"], "nowhere: no such folder; prepare"),
+        (["train", "--out", "x", "--features", "resnet", "--device", "cpu"], "no feature network 'resnet'; there are"),
+        (["train", "--out", "x", "--pairs", "3", "--accumulate", "2", "--device", "cpu"], "3 pairs a step cannot be"),
+        (["train", "--out", "{tmp}/file/x", "--device", "cpu", *TINY], "Not a directory"),
         (["train", "--out", "{tmp}", "--device", "cpu", "--resume"], "nothing to resume"),
     ],
 )
 def test_bad_input_is_one_line(monkeypatch, tmp_path, words, line):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        call(monkeypatch, *(word.format(tmp=tmp_path) for word in words))
+        call(monkeypatch, *(word.format(tmp=tmp_path, shipped=checkpoints() / "people-64") for word in words))
     assert line in str(stopped.value) and "\n" not in str(stopped.value)
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import crash
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from nted_lite import checkpoint
 from nted_lite.data import Blocks, people_source
 from nted_lite.step import NotFinite, Trainer
-from nted_lite.training import processes, train
+from nted_lite.training import train
 
 HERE = Path(__file__).parent
 
@@ -40,7 +41,7 @@ def test_killed_ten_times_equals_undisturbed(tmp_path):
 
 def trainer(**changes):
     config = replace(crash.CONFIG, **changes)
-    return Trainer(crash.MODEL, config, people_source(32), crash.Pixels(), processes(cpu=True))
+    return Trainer(crash.MODEL, config, people_source(32), crash.Pixels(), Accelerator(cpu=True))
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_not_a_number_keeps_the_batch(tmp_path):
 
     config = replace(crash.CONFIG, draw_ahead=1)
     with pytest.raises(NotFinite, match=r"step 5: the loss of the generator is nan \(.*not-finite-5"):
-        train(crash.MODEL, config, tmp_path, poisoned, people_source(32), crash.Pixels(), processes(cpu=True))
+        train(crash.MODEL, config, tmp_path, poisoned, people_source(32), crash.Pixels(), Accelerator(cpu=True))
     (saved,) = tmp_path.glob("not-finite-*.safetensors")
     batch = load_file(saved)
     assert batch["reference"].isnan().any() and batch["pose"].shape == (4, 20, 32, 22)

@@ -1,30 +1,31 @@
 """The measures equal their formulas, and tell what is planted from what is chance."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from nted_lite import NTED
 from nted_lite.features import PeopleParser
 from nted_lite.metrics import (
-    BASELINES,
     confusion,
     entity_agreement,
-    evaluate_people,
+    frechet,
     held_out,
-    interval,
     l1,
     parser_distance,
-    part_colours,
+    pooled_features,
     psnr,
-    report,
+    seen_error,
+    seen_surface,
     similarity,
     ssim,
     swap_error,
+    transport_accuracy,
 )
-from nted_lite.people import PARTS
+from nted_lite.people import PARTS, SPLITS, pairs, render, sample_people, sample_poses
+from nted_lite.people.body import FRAME
 
 
 def pictures(b=3, h=20, w=16):
@@ -104,6 +105,53 @@ def test_parser_distance():
     torch.testing.assert_close(found, wanted)
 
 
+# --------------------------------------------------------------------------------------------------- sets of pictures
+
+
+def test_frechet_of_known_gaussians():
+    """For covariances that are diagonal: squared distance of means plus squared distances of deviations."""
+    a = torch.randn(200, 5, dtype=torch.double)
+    a = torch.linalg.qr(a - a.mean(0)).Q * 199**0.5  # mean 0, covariance exactly 1
+    scale, shift = torch.tensor([2.0, 1, 3, 0.5, 0]).double(), torch.tensor([1.0, 0, 0, -2, 0]).double()
+    wanted = shift.square().sum() + (scale - 1).square().sum()
+    assert frechet(a, a * scale + shift) == pytest.approx(wanted.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [300, 8])  # more pictures than features, and fewer: covariances without full rank
+def test_frechet_equals_torchmetrics(n):
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    class Flat(torch.nn.Module):
+        num_features = 12
+
+        def forward(self, pictures):
+            return pictures.flatten(1)
+
+    a, b = torch.rand(n, 3, 2, 2), 0.7 * torch.rand(n + 3, 3, 2, 2) + 0.2
+    theirs = FrechetInceptionDistance(Flat(), normalize=True).set_dtype(torch.double)
+    theirs.update(a.double(), real=True)
+    theirs.update(b.double(), real=False)
+    assert frechet(a.flatten(1), b.flatten(1)) == pytest.approx(theirs.compute().item(), abs=1e-6)
+
+
+def test_frechet_tells_equal_sets_from_others():
+    a = torch.randn(50, 80)  # fewer pictures than features
+    assert frechet(a, a[torch.randperm(50)]) == pytest.approx(0, abs=1e-10)
+    assert 1 < frechet(a, torch.randn(50, 80)) < frechet(a, torch.randn(50, 80) + 1)
+    with pytest.raises(ValueError, match="needs 2 pictures or more on either side, not 50 and 1"):
+        frechet(a, a[:1])
+
+
+def test_pooled_features():
+    parser = PeopleParser().eval()
+    made, _ = pictures(h=16, w=12)
+    with torch.no_grad():
+        found = pooled_features(made, parser)
+        for n, picture in enumerate(made):
+            wanted = [channel.mean() for scale in parser(picture[None]) for channel in scale[0]]
+            torch.testing.assert_close(found[n], torch.stack(wanted))
+
+
 # ------------------------------------------------------------------------------------------------------ maps and parts
 
 
@@ -160,25 +208,137 @@ def test_iou_of_a_known_overlap():
     assert found[f"grouped_{PARTS[1]}"] == pytest.approx(20 / 30)
 
 
-# --------------------------------------------------------------------------------------------------------- whole tables
+def test_information_equals_its_formula():
+    counts = torch.randint(1, 50, (5, P))
+    joint, found = (counts / counts.sum()).double(), entity_agreement(counts)
+    bits = entropy = 0.0
+    for p in range(P):
+        for k in range(5):
+            bits += joint[k, p] * math.log2(joint[k, p] / (joint[k].sum() * joint[:, p].sum()))
+        entropy -= joint[:, p].sum() * math.log2(joint[:, p].sum())
+    assert found["information"] == pytest.approx(float(bits), abs=1e-6)
+    assert found["part_information"] == pytest.approx(float(entropy), abs=1e-6)
 
 
-def test_interval():
-    values = torch.randn(200) + 5
-    found = interval(values)
-    assert found == interval(values)  # the same draws every time
-    assert found["low"] < found["mean"] < found["high"]
-    assert found["mean"] == pytest.approx(values.mean().item(), rel=1e-5)
-    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 / math.sqrt(200), rel=0.25)
+def test_information_is_all_or_nothing():
+    """Textures of one part each tell everything, in any order and of any number; equal textures tell nothing."""
+    parts = torch.randint(P, (4, 32, 22))
+    for textures in (torch.randperm(12)[:P][parts], 2 * parts + torch.randint(2, parts.shape)):
+        found = entity_agreement(confusion(one_hot(textures, 2 * P), parts))
+        assert found["information"] == pytest.approx(found["part_information"], abs=1e-9) and found["information"] > 2.9
+    assert entity_agreement(torch.full((3, P), 7))["information"] == pytest.approx(0, abs=1e-12)
 
 
-def test_interval_of_a_constant_has_no_width():
-    assert interval(torch.full((9,), 0.25)) == {"mean": 0.25, "low": 0.25, "high": 0.25}
+# ------------------------------------------------------------------------------------------------------------ transport
+
+
+def maps(b=2, k=5, h=8, w=6):
+    extraction = torch.randn(b, k, h * w).mul(2).softmax(-1).unflatten(-1, (h, w))
+    return extraction, torch.randn(b, k, h, w).mul(2).softmax(1)
+
+
+def transport_by_loop(extraction, distribution, reference_parts, target_parts, where):
+    """Every target position, every texture, every reference position."""
+    (k, h, w), shares = extraction.shape, []
+    positions = [(i, j) for i in range(h) for j in range(w)]
+    for i, j in positions:
+        if where[i, j]:
+            share = 0.0
+            for t in range(k):
+                for y, x in positions:
+                    if reference_parts[y, x] == target_parts[i, j]:
+                        share += (distribution[t, i, j] * extraction[t, y, x]).item()
+            shares.append(share)
+    return np.mean(shares)
+
+
+def test_transport_equals_its_loop():
+    extraction, distribution = maps()
+    here, there, where = torch.randint(P, (2, 8, 6)), torch.randint(P, (2, 8, 6)), torch.rand(2, 8, 6) < 0.5
+    found = transport_accuracy(extraction, distribution, here, there, where)
+    wanted = [transport_by_loop(*inputs) for inputs in zip(extraction, distribution, here, there, where)]
+    assert found.tolist() == pytest.approx(wanted, abs=1e-5)
+    large = [labels.repeat_interleave(3, 1).repeat_interleave(3, 2) for labels in (here, there, where)]
+    torch.testing.assert_close(transport_accuracy(extraction, distribution, *large), found)
+    shuffled = [each[:, torch.tensor([3, 0, 4, 1, 2])] for each in (extraction, distribution)]
+    torch.testing.assert_close(transport_accuracy(*shuffled, here, there, where), found)
+
+
+def test_perfect_maps_transport_everything():
+    here, there = torch.randint(P, (2, 32, 22)), torch.randint(P, (2, 32, 22))
+    extraction = one_hot(here, P) / one_hot(here, P).sum((2, 3), keepdim=True)
+    everywhere = torch.ones_like(there, dtype=torch.bool)
+    found = transport_accuracy(extraction, one_hot(there, P), here, there, everywhere)
+    torch.testing.assert_close(found, torch.ones(2))
+    shifted = transport_accuracy(extraction.roll(1, 1), one_hot(there, P), here, there, everywhere)
+    assert torch.equal(shifted, torch.zeros(2))  # every texture taken from the part next in the list
+
+
+def test_flat_extraction_transports_by_chance():
+    here, there = torch.zeros(1, 8, 6, dtype=torch.long), torch.zeros(1, 8, 6, dtype=torch.long)
+    here[:, :2] = 4  # a quarter of the reference
+    there[:, 5:] = 4
+    _, distribution = maps(b=1)
+    found = transport_accuracy(torch.full((1, 5, 8, 6), 1 / 48), distribution, here, there, there == 4)
+    assert found.item() == pytest.approx(0.25)
+    assert transport_accuracy(*maps(b=1), here, there, there == 5).isnan().all()  # nowhere to look
+
+
+# --------------------------------------------------------------------------------------------------- seen and not seen
+
+
+def seen_by_loop(reference, target, size):
+    """Round both surfaces to patches, and compare every pixel of the person with every pixel of the other picture."""
+    seen = torch.zeros_like(target.parts, dtype=torch.bool)
+    for n in range(len(seen)):
+        shown = [
+            (reference.primitive[n, i, j].item(), *(reference.surface[n, :, i, j] / size).round().tolist())
+            for i, j in (reference.primitive[n] >= 0).nonzero().tolist()
+        ]
+        for i, j in (target.primitive[n] >= 0).nonzero().tolist():
+            u, v = (target.surface[n, :, i, j] / size).round().tolist()
+            name = target.primitive[n, i, j].item()
+            seen[n, i, j] = any(name == p and abs(u - a) <= 1 and abs(v - b) <= 1 for p, a, b in shown)
+    return seen
+
+
+def test_seen_surface_equals_its_loop():
+    pair = pairs(SPLITS["test"], torch.arange(4), height=32)
+    found = seen_surface(pair.reference, pair.target)
+    assert torch.equal(found, seen_by_loop(pair.reference, pair.target, FRAME / 32))
+    share = found.sum() / (pair.target.primitive >= 0).sum()
+    assert 0.2 < share < 0.9
+
+
+def test_a_picture_sees_itself_and_nobody_sees_the_background():
+    view = pairs(SPLITS["test"], torch.arange(4), height=32).target
+    assert torch.equal(seen_surface(view, view), view.primitive >= 0)
+    others = view[torch.tensor([1, 2, 3, 0])]  # a batch's persons are kept apart
+    assert torch.equal(seen_surface(others, view), seen_by_loop(others, view, FRAME / 32))
+
+
+def test_the_back_is_not_seen_from_the_front():
+    """The albedo of what is seen is found in the reference; turned around, hardly anything of the person is seen."""
+    person, pose = sample_people(0, torch.tensor([3])), sample_poses(0, torch.tensor([3]), 0)
+    yaw = torch.tensor([0.0, torch.pi / 12, torch.pi])
+    views = [render(person, replace(pose, yaw=angle[None]), height=64) for angle in yaw]
+    near, far = (seen_surface(views[0], view).sum() / (view.primitive >= 0).sum() for view in views[1:])
+    assert near > 0.8 and far < 0.2
 
 
 @pytest.fixture(scope="module")
 def people():
     return held_out(torch.arange(3), height=32)
+
+
+def test_seen_error(people):
+    person = people.target_parts != PARTS.index("background")
+    assert (people.seen & ~person).sum() == 0 and (people.seen & person).any()
+    made = torch.where(people.seen[:, None], people.target + 0.1, people.target).clamp(-1, 1)  # wrong where it is seen
+    errors = seen_error(made, people)
+    assert (errors["seen"] > 0.05).all() and (errors["unseen"] == 0).all()
+    blind = replace(people, seen=torch.zeros_like(people.seen))
+    assert seen_error(made, blind)["seen"].isnan().all() and (seen_error(made, blind)["unseen"] > 0).all()
 
 
 def test_truth_scores_best(people):
@@ -196,23 +356,3 @@ def test_true_swap_has_no_error(people):
     assert (errors["inside"] == 0).all() and (errors["outside"] == 0).all()
     unchanged = swap_error(people.target, people)
     assert (unchanged["inside"] > 5 * unchanged["outside"]).all()  # outside, only what the top shades differs
-
-
-def test_part_colours(people):
-    painted = part_colours(people)
-    for n in range(3):
-        for part in range(len(PARTS)):
-            here, there = people.reference_parts[n] == part, people.target_parts[n] == part
-            rest = people.reference[n].flatten(1)
-            colour = people.reference[n][:, here].mean(1) if here.any() else rest.mean(1)
-            torch.testing.assert_close(painted[n][:, there], colour[:, None].expand(3, int(there.sum())))
-
-
-def test_evaluation_is_complete(small):
-    model, parser = NTED(small).eval(), PeopleParser().eval()
-    measured = evaluate_people(model, parser, people=4, batch=3)
-    for row in (*measured["similarity"].values(), *measured["swap"].values()):
-        assert all(value["low"] <= value["mean"] <= value["high"] for value in row.values())
-    assert set(measured["similarity"]) == {"model", *BASELINES} and len(measured["entities"]) == 4
-    text = report(measured)
-    assert all(name in text for name in ("model", *BASELINES, "swap", "psnr", "inside", "operation 1"))

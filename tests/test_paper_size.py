@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from nted_lite import preset
 from nted_lite.data import people_source
 from nted_lite.features import VGG19
 from nted_lite.step import Trainer
-from nted_lite.training import processes
 
 
 @pytest.mark.slow
@@ -19,7 +19,7 @@ def test_step_of_fashion_256():
     config = replace(chosen.train, pairs=1, adversarial_start=0)
     torch.manual_seed(0)
     features = VGG19().eval().requires_grad_(False)
-    trainer = Trainer(chosen.model, config, people_source(256), features, processes(cpu=True))
+    trainer = Trainer(chosen.model, config, people_source(256), features, Accelerator(cpu=True))
     before = {name: [p.detach().clone() for p in model.parameters()] for name, model in trainer.models.items()}
     found = trainer.train_step()
     assert set(found) == {"reconstruction", "perceptual", "style", "face", "adversarial", "discriminator", "r1"}

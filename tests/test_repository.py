@@ -20,7 +20,7 @@ MODULES = sorted((ROOT / "nted_lite").rglob("*.py"))
 
 # Ground floor first: a room imports its own floor and the floors before it. What is not listed stands on the roof.
 FLOORS = (
-    {"layers", "texture", "pose", "people", "config", "official"},
+    {"layers", "texture", "pose", "people", "config", "official", "hub"},
     {"encoder", "renderer", "discriminator"},
     {"model"},
     {"features", "losses", "data"},
@@ -32,6 +32,7 @@ FLOORS = (
     {"transfer"},
     {"pictures"},
     {"evaluation"},
+    {"photographs"},
     {"cli", "demo"},
 )
 # Distributions whose import name is another, or that come as a part of one that is declared.

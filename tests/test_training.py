@@ -4,13 +4,14 @@ import json
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from nted_lite import NTED
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
 from nted_lite.data import people_source
 from nted_lite.step import Trainer, learning_rate
-from nted_lite.training import processes, train
+from nted_lite.training import train
 
 MODEL = ModelConfig(channels=(8, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
 FULL = LossWeights(adversarial=1.0, parts=0.0)
@@ -29,12 +30,12 @@ def config(**changes):
 
 
 def trainer(**changes):
-    return Trainer(MODEL, config(**changes), people_source(32), Pixels(), processes(cpu=True))
+    return Trainer(MODEL, config(**changes), people_source(32), Pixels(), Accelerator(cpu=True))
 
 
 def small_run(out, resume=False, **changes):
     people = people_source(32)
-    return train(MODEL, config(**changes), out, people, people, Pixels(), processes(cpu=True), resume)
+    return train(MODEL, config(**changes), out, people, people, Pixels(), Accelerator(cpu=True), resume)
 
 
 def same(a, b):
@@ -79,7 +80,7 @@ def test_steps_use_every_pair_once():
         seen.extend(index.tolist())
         return people_source(32)(index, device)
 
-    run = Trainer(MODEL, config(), spy, Pixels(), processes(cpu=True))
+    run = Trainer(MODEL, config(), spy, Pixels(), Accelerator(cpu=True))
     for _ in range(4):
         run.train_step()
     assert seen == list(range(8))
@@ -123,7 +124,7 @@ def test_checkpoint_of_another_model(tmp_path):
     run.save(tmp_path)
     other = ModelConfig(channels=(16, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
     with pytest.raises(ValueError, match="another model"):
-        Trainer(other, config(), people_source(32), Pixels(), processes(cpu=True)).load(tmp_path)
+        Trainer(other, config(), people_source(32), Pixels(), Accelerator(cpu=True)).load(tmp_path)
 
 
 def test_truncated_checkpoint(tmp_path):

@@ -1,11 +1,13 @@
 """Twenty steps of a small training by one process or several: `torchrun --nproc_per_node 2 together.py OUT 2`
 
-OUT is the file for the weights; the number of the process is added to its name. With more than one process, each makes its share of the same eight images a step.
+OUT is the file for the weights; the number of the process is added to its name. Several processes share the eight
+images of a step.
 """
 
 import sys
 from pathlib import Path
 
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 from crash import Pixels
 from safetensors.torch import save_file
@@ -13,7 +15,6 @@ from safetensors.torch import save_file
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
 from nted_lite.data import people_source
 from nted_lite.step import Trainer
-from nted_lite.training import processes
 
 MODEL = ModelConfig(channels=(12, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
 CONFIG = TrainConfig(
@@ -22,7 +23,7 @@ CONFIG = TrainConfig(
 
 
 def main(out: Path, wanted: int) -> None:
-    accelerator = processes(cpu=True)
+    accelerator = Accelerator(cpu=True)
     assert accelerator.num_processes == wanted, f"{accelerator.num_processes} processes"
     set_seed(accelerator.process_index)  # whatever the processes start with, they must end with the same weights
     trainer = Trainer(MODEL, CONFIG, people_source(32), Pixels(), accelerator)

@@ -1,0 +1,31 @@
+"""With one phrase of the reader's own code changed, a cell of the notebook that is tagged `proof` fails."""
+
+import nbformat
+import pytest
+from nbclient.exceptions import CellExecutionError
+
+from nted_lite.notebooks import FOLDER, execute
+
+# notebook: {mistake: (phrase, what stands there instead)}; the phrase occurs once in the notebook's code
+MISTAKES = {
+}
+CASES = [(name, mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, mistake", CASES)
+def test_a_mistake_fails_a_proof(name, mistake):
+    phrase, instead = MISTAKES[name][mistake]
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    (cell,) = [cell for cell in notebook.cells if phrase in cell.source]
+    assert cell.source.count(phrase) == 1
+    cell.source = cell.source.replace(phrase, instead)
+    for cell in notebook.cells:
+        cell.outputs = []
+    with pytest.raises(CellExecutionError):
+        execute(notebook, profile="quick", timeout=60)
+    stopped = [c for c in notebook.cells for output in c.outputs if output.output_type == "error"]
+    errors = [output.ename for output in stopped[0].outputs if output.output_type == "error"]
+    assert "proof" in stopped[0].metadata.get("tags", []), stopped[0].source
+    assert errors == ["AssertionError"]
