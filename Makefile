@@ -46,11 +46,12 @@ train: env  ## train the small model on the synthetic people into build/train
 figures: env  ## draw every picture of the README and the book
 	$(BIN)/python figures/make.py
 
-bench: env  ## speed against slow reference implementations, into benchmarks/results.txt
+bench: env  ## speed against slow reference implementations, into benchmarks/
 	@for run in people.py pose.py step.py "step.py --adversarial"; do \
 		$(BIN)/python benchmarks/$$run || exit 1; echo; \
 	done > benchmarks/results.txt
 	@cat benchmarks/results.txt
+	$(BIN)/python benchmarks/attention.py
 
 clean:  ## remove .venv, build and the caches
 	rm -rf .venv build .pytest_cache .ruff_cache

@@ -89,7 +89,10 @@ def execute(notebook: "NotebookNode", profile: str = "cpu", timeout: int = 3600)
     from nbclient import NotebookClient
 
     place = {"metadata": {"path": str(FOLDER)}}
-    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False, resources=place)
+    # A kernel sends what a cell prints in bursts, as time passes: they are joined.
+    client = NotebookClient(
+        notebook, timeout=timeout, kernel_name="python3", record_timing=False, coalesce_streams=True, resources=place
+    )
     return client.execute(env={**os.environ, "NTED_PROFILE": profile})
 
 

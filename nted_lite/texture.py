@@ -135,7 +135,7 @@ class Distribution(nn.Module):
     def forward(self, features: Tensor, textures: Tensor) -> tuple[Tensor, Tensor]:
         """b c h w, b k c -> b c h w, distribution b k h w
 
-        The sum of two terms of like variance is divided by sqrt(2), which keeps that variance.
+        Divided by sqrt(2), the sum of two unrelated terms of equal size keeps that size; a soft mixture is smaller.
         """
         logits = self.semantic(features)
         if self.dropout:

@@ -8,6 +8,26 @@ from nted_lite.notebooks import FOLDER, execute
 
 # notebook: {mistake: (phrase, what stands there instead)}; the phrase occurs once in the notebook's code
 MISTAKES = {
+    "03_texture_distribution": {
+        "softmax over positions": ("logits.softmax(dim=1)", "logits.softmax(dim=-1)"),
+        "no 1/sqrt 2": ("(features + mixture) / math.sqrt(2)", "(features + mixture)"),
+        "distribution instead of extraction": (
+            'einsum(extraction, small, "b k h w, b c h w -> b k c")',
+            'einsum(distribution, small, "b k h w, b c h w -> b k c")',
+        ),
+        "bilinear instead of nearest": ('mode="nearest"', 'mode="bilinear"'),
+    },
+    "04_encoder": {
+        "blur not normalised": ("TAPS = TAPS / TAPS.sum()", "TAPS = TAPS"),
+        "no sqrt 2 after the leaky ReLU": (
+            " self.bias[:, None, None], 0.2) * math.sqrt(2)", " self.bias[:, None, None], 0.2)",
+        ),
+        "1/fan_in instead of its root": ("1 / math.sqrt(inputs * kernel**2)", "1 / (inputs * kernel**2)"),
+        "coarse textures first": (
+            "found += [tensor for pair in extracted for tensor in pair]",
+            "found = [tensor for pair in extracted for tensor in pair] + found",
+        ),
+    },
 }
 CASES = [(name, mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
 

@@ -164,6 +164,13 @@ ipywidgets.HBox([ipywidgets.IntSlider(3), ipywidgets.Label("three")])
 
 
 @pytest.mark.slow
+def test_what_a_slow_cell_prints_is_one_output():
+    cell = nbformat.v4.new_code_cell("import time\nprint(1)\ntime.sleep(0.6)\nprint(2)")
+    (done,) = execute(nbformat.v4.new_notebook(cells=[cell])).cells
+    assert [output.text for output in done.outputs] == ["1\n2\n"]
+
+
+@pytest.mark.slow
 def test_a_second_run_changes_nothing():
     def run():
         source = [nbformat.v4.new_code_cell(part.strip()) for part in TINY.split("---")]
