@@ -8,6 +8,12 @@ from nted_lite.notebooks import FOLDER, execute
 
 # notebook: {mistake: (phrase, what stands there instead)}; the phrase occurs once in the notebook's code
 MISTAKES = {
+    "02_texture_extraction": {
+        "softmax over the wrong axis": (".softmax(dim=-1)", ".softmax(dim=1)"),
+        "no centring": (' - reduce(features, "b c h w -> b 1 h w", "mean")', ""),
+        "no unit length": (" / length.clamp_min(1e-8)", ""),
+        "values read the keys": ("self.values(features)", "self.values(my_normalise(features))"),
+    },
     "03_texture_distribution": {
         "softmax over positions": ("logits.softmax(dim=1)", "logits.softmax(dim=-1)"),
         "no 1/sqrt 2": ("(features + mixture) / math.sqrt(2)", "(features + mixture)"),

@@ -1,5 +1,6 @@
 """Every notebook: its anatomy, what is committed of it, a run from a clean kernel, and its exercises."""
 
+import ast
 import base64
 import copy
 import json
@@ -18,6 +19,10 @@ HEADINGS = (
     "Before you start", "What you will be able to do", "How this differs from the paper", "Summary", "Check yourself",
     "What next",
 )  # fmt: skip
+# b batch, c channel, k texture, h w rows and columns, m positions, o i p q filters, l limb, j joint; besides, a count
+# n, a second channel d, a group g, a view v, a point's x and y, a limb's two ends.
+AXES = set("b c k h w m o i p q l j n d g v xy end".split())
+EINOPS = {"rearrange", "reduce", "repeat", "einsum", "parse_shape", "pack", "unpack"}
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -62,6 +67,18 @@ def test_anatomy(path):
     assert text.count("<details>") == text.count("</details>") >= 3
     bold = re.findall(r"\*\*(.+?)\*\*", text)
     assert len(bold) == len(set(bold)), "a term is bold once, where it is defined"
+
+
+@each_notebook
+def test_axes_have_the_names_of_the_package(path):
+    code = "\n".join(cell.source for cell in cells(read(path), "code")[1:])  # the set-up cell holds a shell command
+    patterns, calls = [], [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    for call in calls:
+        if getattr(call.func, "id", getattr(call.func, "attr", "")) in EINOPS:
+            patterns += [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    names = {name for pattern in patterns for name in re.findall(r"[A-Za-z_]\w*", pattern)}
+    assert names - AXES - {"mean", "sum", "max", "min"} == set()
+    assert [c for c in calls if getattr(c.func, "attr", "") in {"view", "permute", "bmm", "transpose"}] == []
 
 
 @each_notebook
