@@ -8,6 +8,13 @@ from nted_lite.notebooks import FOLDER, execute
 
 # notebook: {mistake: (phrase, what stands there instead)}; the phrase occurs once in the notebook's code
 MISTAKES = {
+    "01_people_and_poses": {
+        "the larger of two distances": ("abs(h - p) + abs(w - q))", "max(abs(h - p), abs(w - q)))"),
+        "distances not truncated": (
+            "(distance / (3 * min(1, height / 256))).floor()", "distance / (3 * min(1, height / 256))",
+        ),
+        "missing limbs drawn": ("(column <= right) & present", "(column <= right)"),
+    },
     "02_texture_extraction": {
         "softmax over the wrong axis": (".softmax(dim=-1)", ".softmax(dim=1)"),
         "no centring": (' - reduce(features, "b c h w -> b 1 h w", "mean")', ""),
