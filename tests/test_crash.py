@@ -1,6 +1,5 @@
 """A machine may die at any moment, a disk may be full, a number may overflow: nothing is lost and one line says why."""
 
-import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +15,8 @@ from nted_lite import checkpoint
 from nted_lite.data import Blocks, people_source
 from nted_lite.step import NotFinite, Trainer
 from nted_lite.training import train
+
+resource = pytest.importorskip("resource", reason="limits and forks are POSIX's")
 
 HERE = Path(__file__).parent
 

@@ -41,6 +41,12 @@ MISTAKES = {
             "found = [tensor for pair in extracted for tensor in pair] + found",
         ),
     },
+    "05_renderer": {
+        "no 1/sqrt 2": ("scale = 1 / math.sqrt(2)", "scale = 1"),
+        "textures given to the wrong layer": ("first, second = textures or", "second, first = textures or"),
+        "blur not normalised": ("[1.0, 3.0, 3.0, 1.0]) / 4", "[1.0, 3.0, 3.0, 1.0]) / 8"),
+        "up-sampled picture moved by a pixel": ("before=2, after=1", "before=1, after=2"),
+    },
 }
 CASES = [(name, mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
 

@@ -92,6 +92,15 @@ def test_loss_falls():
     assert sum(totals[-5:]) < 0.8 * sum(totals[:5])
 
 
+def test_half_precision_is_nearly_the_same():
+    full, half = trainer(), Trainer(MODEL, config(), people_source(32), Pixels(), Accelerator(cpu=True, mixed_precision="bf16"))
+    for _ in range(3):
+        wanted, found = full.train_step(), half.train_step()
+        assert found.keys() == wanted.keys()
+        torch.testing.assert_close(found, wanted, rtol=0.03, atol=0.03)
+    assert {p.dtype for p in half.generator.parameters()} == {torch.float32}
+
+
 def test_learning_rate_falls_at_the_end():
     schedule = TrainConfig(steps=100, decay=0.3)
     assert learning_rate(0, schedule) == learning_rate(70, schedule) == 1
