@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from nted_lite import NTED
@@ -92,10 +93,22 @@ def test_loss_falls():
     assert sum(totals[-5:]) < 0.8 * sum(totals[:5])
 
 
-def test_half_precision_is_nearly_the_same():
-    full, half = trainer(), Trainer(MODEL, config(), people_source(32), Pixels(), Accelerator(cpu=True, mixed_precision="bf16"))
-    for _ in range(3):
-        wanted, found = full.train_step(), half.train_step()
+@pytest.fixture
+def accelerate_anew():
+    """Accelerate keeps one precision for a process; forget it, before and after."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_half_precision_is_nearly_the_same(accelerate_anew):
+    full = trainer()
+    wants = [full.train_step() for _ in range(3)]
+    AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(cpu=True, mixed_precision="bf16")
+    half = Trainer(MODEL, config(), people_source(32), Pixels(), accelerator)
+    for wanted in wants:
+        found = half.train_step()
         assert found.keys() == wanted.keys()
         torch.testing.assert_close(found, wanted, rtol=0.03, atol=0.03)
     assert {p.dtype for p in half.generator.parameters()} == {torch.float32}
