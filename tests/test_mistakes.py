@@ -47,6 +47,14 @@ MISTAKES = {
         "blur not normalised": ("[1.0, 3.0, 3.0, 1.0]) / 4", "[1.0, 3.0, 3.0, 1.0]) / 8"),
         "up-sampled picture moved by a pixel": ("before=2, after=1", "before=1, after=2"),
     },
+    "06_losses": {
+        "Gram matrix not normalised": ('-> b c d") / (h * w * c)', '-> b c d")'),
+        "R1 without the lazy factor": ("r1 / 2 * every *", "r1 / 2 *"),
+        "the generator pulls the other way": ("F.softplus(-made_logits)", "F.softplus(made_logits)"),
+        "bilinear instead of nearest": (
+            "size=extraction.shape[-2:])  # nearest", 'size=extraction.shape[-2:], mode="bilinear")  # nearest',
+        ),
+    },
 }
 CASES = [(name, mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from nted_lite import NTED, preset
 from nted_lite.features import PeopleParser
+from nted_lite.notebooks import FOLDER
 from nted_lite.people import SPLITS, pairs
 from nted_lite.widgets import Panel, PoseCanvas, PoseEditor, Wardrobe
 
@@ -159,14 +160,12 @@ RUN_ALL = """async () => {
 }"""
 
 
-@pytest.fixture
-def lab(tmp_path):
-    """JupyterLab on a folder with one notebook; gives the notebook's address."""
-    source = [nbformat.v4.new_code_cell(part.strip()) for part in PANELS.split("---")]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    work = tmp_path / "course"
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """JupyterLab on a folder of notebooks. -> the folder, and the address of its notebooks"""
+    root = tmp_path_factory.mktemp("lab")
+    work = root / "course"
     work.mkdir()
-    nbformat.write(nbformat.v4.new_notebook(cells=source, metadata=kernel), work / "panels.ipynb")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -175,10 +174,10 @@ def lab(tmp_path):
         "ServerApp.root_dir": work, "ServerApp.allow_root": True, "IdentityProvider.token": "course",
         "LabApp.expose_app_in_browser": True,
     }  # fmt: skip
-    folders = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    folders = {f"JUPYTER_{name}_DIR": str(root / name) for name in ("CONFIG", "DATA", "RUNTIME")}
     server = subprocess.Popen(
         [sys.executable, "-m", "jupyterlab", "--no-browser", *(f"--{name}={value}" for name, value in options.items())],
-        env=os.environ | folders, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=os.environ | folders | {"NTED_PROFILE": "quick"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     base = f"http://127.0.0.1:{port}"
     try:
@@ -189,43 +188,90 @@ def lab(tmp_path):
             except OSError:
                 assert server.poll() is None, "JupyterLab did not start"
                 time.sleep(0.5)
-        yield f"{base}/lab/tree/panels.ipynb?token=course&reset"
+        yield work, f"{base}/lab/tree/{{}}?token=course&reset"
     finally:
         server.terminate()
         server.wait(20)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
-def test_panels_in_jupyterlab(lab, tmp_path):
-    """Drag a wrist and move a slider: both pictures change."""
+@pytest.fixture
+def run_in_browser(lab):
+    """run(notebook): the page of a notebook in JupyterLab, with every cell run."""
     playwright = pytest.importorskip("playwright.sync_api")
+    work, address = lab
     options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
     with playwright.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=str(CHROMIUM), args=options)
-        page = browser.new_page(viewport={"width": 1400, "height": 1300})
-        page.set_default_timeout(120_000)
-        page.goto(lab)
-        page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
-        page.evaluate(RUN_ALL)
-        canvas = page.locator(".jp-OutputArea canvas").first
-        canvas.wait_for()
-        page.locator(".jp-OutputArea img").nth(5).wait_for()  # 2 beside the canvas, 4 below the sliders
 
-        made = page.locator(".jp-OutputArea img").nth(1)
-        before = made.get_attribute("src")
-        box = canvas.bounding_box()
-        x, y = pairs(SPLITS["test"], torch.arange(1)).target.keypoints[0, 4].tolist()
-        page.mouse.move(box["x"] + (x + 0.5) * 6, box["y"] + (y + 0.5) * 6)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 20, box["y"] + 30, steps=5)
-        page.mouse.up()
-        playwright.expect(made).not_to_have_attribute("src", before)
+        def run(notebook):
+            nbformat.write(notebook, work / "panels.ipynb")
+            page = browser.new_page(viewport={"width": 1400, "height": 1300})
+            page.set_default_timeout(120_000)
+            page.goto(address.format("panels.ipynb"))
+            page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+            page.evaluate(RUN_ALL)
+            return page, playwright.expect
 
-        worn = page.locator(".jp-OutputArea img").nth(4)
-        before = worn.get_attribute("src")
-        page.locator(".widget-slider .noUi-handle").first.focus()
-        page.keyboard.press("ArrowRight")
-        playwright.expect(worn).not_to_have_attribute("src", before)
-        page.screenshot(path=os.environ.get("NTED_SCREENSHOT", tmp_path / "panels.png"))
+        yield run
         browser.close()
+
+
+in_browser = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
+
+
+@pytest.mark.slow
+@in_browser
+def test_panels_in_jupyterlab(run_in_browser, tmp_path):
+    """Drag a wrist and move a slider: both pictures change."""
+    source = [nbformat.v4.new_code_cell(part.strip()) for part in PANELS.split("---")]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    page, expect = run_in_browser(nbformat.v4.new_notebook(cells=source, metadata=kernel))
+    canvas = page.locator(".jp-OutputArea canvas").first
+    canvas.wait_for()
+    page.locator(".jp-OutputArea img").nth(5).wait_for()  # 2 beside the canvas, 4 below the sliders
+
+    made = page.locator(".jp-OutputArea img").nth(1)
+    before = made.get_attribute("src")
+    box = canvas.bounding_box()
+    x, y = pairs(SPLITS["test"], torch.arange(1)).target.keypoints[0, 4].tolist()
+    page.mouse.move(box["x"] + (x + 0.5) * 6, box["y"] + (y + 0.5) * 6)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 20, box["y"] + 30, steps=5)
+    page.mouse.up()
+    expect(made).not_to_have_attribute("src", before)
+
+    worn = page.locator(".jp-OutputArea img").nth(4)
+    before = worn.get_attribute("src")
+    page.locator(".widget-slider .noUi-handle").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(worn).not_to_have_attribute("src", before)
+    page.screenshot(path=os.environ.get("NTED_SCREENSHOT", tmp_path / "panels.png"))
+
+
+LESSONS = [path for path in sorted(FOLDER.glob("[0-9]*.ipynb")) if "widgets import Panel" in path.read_text()]
+
+
+@pytest.mark.slow
+@in_browser
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_panels_of_a_lesson(path, run_in_browser, tmp_path):
+    """Run the whole lesson, then move a slider of each of its panels: the picture below changes."""
+    notebook = nbformat.read(path, as_version=4)
+    written = sum(cell.source.count("Panel(") for cell in notebook.cells if cell.cell_type == "code")
+    page, expect = run_in_browser(notebook)
+    panels = page.locator(".jp-OutputArea .widget-vbox", has=page.locator("img.widget-image"))
+    expect(panels).to_have_count(written, timeout=60_000)
+    for number in range(written):
+        panel = panels.nth(number)
+        panel.scroll_into_view_if_needed()
+        image = panel.locator("img.widget-image")
+        before = image.get_attribute("src")
+        for key in ("ArrowRight", "ArrowLeft"):  # a slider may stand at its right end
+            panel.locator(".noUi-handle").first.focus()
+            page.keyboard.press(key)
+            page.wait_for_timeout(1500)
+            if image.get_attribute("src") != before:
+                break
+        expect(image).not_to_have_attribute("src", before)
+        shots = Path(os.environ.get("NTED_SCREENSHOTS", tmp_path))
+        page.screenshot(path=shots / f"{path.stem}-{number}.png")
