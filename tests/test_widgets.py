@@ -158,6 +158,9 @@ RUN_ALL = """async () => {
     await context.sessionContext.session.kernel.info;
     await jupyterapp.commands.execute("notebook:run-all-cells");
 }"""
+ALL_RUN = """() => [...jupyterapp.shell.currentWidget.context.model.cells].every(
+    cell => cell.type != "code" || cell.executionCount
+)"""
 
 
 @pytest.fixture(scope="module")
@@ -204,12 +207,17 @@ def run_in_browser(lab):
         browser = started.chromium.launch(executable_path=str(CHROMIUM), args=options)
 
         def run(notebook):
-            nbformat.write(notebook, work / "panels.ipynb")
+            name = f"{len(list(work.iterdir()))}.ipynb"  # JupyterLab keeps a document open: each needs its own name
+            for cell in notebook.cells:
+                if cell.cell_type == "code":
+                    cell.outputs, cell.execution_count = [], None
+            nbformat.write(notebook, work / name)
             page = browser.new_page(viewport={"width": 1400, "height": 1300})
             page.set_default_timeout(120_000)
-            page.goto(address.format("panels.ipynb"))
+            page.goto(address.format(name))
             page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
             page.evaluate(RUN_ALL)
+            page.wait_for_function(ALL_RUN)
             return page, playwright.expect
 
         yield run
@@ -260,7 +268,7 @@ def test_panels_of_a_lesson(path, run_in_browser, tmp_path):
     written = sum(cell.source.count("Panel(") for cell in notebook.cells if cell.cell_type == "code")
     page, expect = run_in_browser(notebook)
     panels = page.locator(".jp-OutputArea .widget-vbox", has=page.locator("img.widget-image"))
-    expect(panels).to_have_count(written, timeout=60_000)
+    expect(panels).to_have_count(written)
     for number in range(written):
         panel = panels.nth(number)
         panel.scroll_into_view_if_needed()
