@@ -37,8 +37,9 @@ lint: env  ## ruff, on modules and notebooks
 lab: env  ## open the course in JupyterLab
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
+# On one thread sums are taken in one order, so a machine with more cores draws the same pixels.
 notebooks: env  ## execute every notebook again and normalise what is saved
-	$(BIN)/python -m nted_lite.notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m nted_lite.notebooks
 
 train: env  ## train the small model on the synthetic people into build/train
 	$(BIN)/nted-lite train --preset people-64 --out build/train

@@ -1,14 +1,17 @@
 """What the README says: its code runs, its files exist, its numbers are those of the shipped metrics."""
 
+import functools
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+import tyro
 from einops import einsum
 
 from figures.make import results_table
-from nted_lite import texture
+from nted_lite import cli, texture
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -39,3 +42,33 @@ def test_links_lead_somewhere(target):
 def test_numbers_are_the_shipped_ones():
     table = re.search(r"<!-- results:.*?-->\n(.*?)<!-- end of results -->", README, re.S)[1]
     assert table.strip() == results_table().strip()
+
+
+def commands():
+    """Every call of nted-lite that the README shows, as words."""
+    shown = re.sub(r"\\\n\s*", "", "\n".join(re.findall(r"^```bash\n(.*?)^```", README, re.S | re.M)))
+    inline = re.findall(r"`(nted-lite [^`]+)`", README)
+    lines = [line for line in [*shown.splitlines(), *inline] if re.search(r"nted-lite \w|-m nted_lite", line)]
+    return [shlex.split(re.split(r"nted-lite |-m nted_lite ", line)[1], comments=True) for line in lines]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_commands_exist_with_their_options(words, monkeypatch):
+    """The command line accepts the words; what would be done is left out."""
+    called = []
+
+    def harmless(command):
+        return functools.wraps(command)(lambda **options: called.append(options))
+
+    def parse(commands, **options):
+        return understand({name: harmless(command) for name, command in commands.items()}, **options)
+
+    understand = tyro.extras.subcommand_cli_from_dict
+    monkeypatch.setattr(tyro.extras, "subcommand_cli_from_dict", parse)
+    monkeypatch.setattr("sys.argv", ["nted-lite", *words])
+    if words[-1] == "--help":
+        with pytest.raises(SystemExit, match="0"):
+            cli.main()
+    else:
+        cli.main()
+        assert len(called) == 1

@@ -20,9 +20,10 @@ class Panel(ipywidgets.VBox):
 
     def __init__(self, draw: Callable, **controls: ipywidgets.ValueWidget):
         self.draw, self.controls = draw, controls
-        self.image = ipywidgets.Image(format="png")
+        self.image = ipywidgets.Image(format="png", layout={"align_self": "flex-start", "max_width": "100%"})
         for name, control in controls.items():
             control.description = control.description or name.replace("_", " ")
+            control.style.description_width = "initial"  # as wide as it is, not cut off
             if control.has_trait("continuous_update"):
                 control.continuous_update = False  # one drawing for each move, not one for each pixel of it
             control.observe(lambda _: self.render(), "value")
