@@ -65,3 +65,21 @@ def slow_layers() -> Iterator[None]:
     """Inside, every network of the package blurs and up-samples the slow way. Its convolutions stay as they are."""
     with mock.patch.object(layers, "blur", blur), mock.patch.object(renderer, "upsample", upsample):
         yield
+
+
+@contextmanager
+def literal_layers() -> Iterator[None]:
+    """Inside, convolutions that change the size are written out as well: `down_conv` and `up_conv`."""
+
+    def down(layer: layers.DownConv2d, image: Tensor) -> Tensor:
+        return down_conv(image, layer.conv.weight, layer.kernel)
+
+    def up(layer: layers.UpConv2d, image: Tensor) -> Tensor:
+        return up_conv(image, layer.weight, layer.kernel)
+
+    with (
+        slow_layers(),
+        mock.patch.object(layers.DownConv2d, "forward", down),
+        mock.patch.object(layers.UpConv2d, "forward", up),
+    ):
+        yield

@@ -2,10 +2,11 @@
 
     python benchmarks/step.py [--adversarial] [--threads 2] [--rounds 5]
 
-Both sides are the same training step of `people-64` with the same numbers: forward, losses, backward, Adam, average.
-The slow side filters as `reference.py` does, on tensors in the plain b c h w layout. Its convolutions and all the rest
-are the same, so the ratio is what the filters and the layout are worth. The sides take turns, so that a busy machine
-slows down both.
+All sides are the same training step of `people-64` with the same numbers: forward, losses, backward, Adam, average.
+`filters` filters as `reference.py` does, on tensors in the plain b c h w layout; its convolutions and all the rest are
+the package's, so its ratio is what filters and layout are worth. `literal` writes out the convolutions that change the
+size as well: zeros put in before, three quarters thrown away after. The sides take turns, so that a busy machine slows
+down all.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from reference import blur as slow_blur
-from reference import slow_layers
+from reference import literal_layers, slow_layers
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -41,7 +42,7 @@ def noise(index: Tensor, device: torch.device) -> Views:
 
 @dataclass
 class Side:
-    """One of the two ways to filter, and a training that uses it."""
+    """One of the ways to filter, and a training that uses it."""
 
     name: str
     filters: Callable
@@ -82,16 +83,17 @@ def side(name: str, filters: Callable, layout: torch.memory_format, batch: int, 
     return Side(name, filters, layout, trainer)
 
 
-def check(fast: Side, slow: Side) -> None:
-    """Both sides make the same pictures, the same losses and, two steps later, still the same."""
+def check(*sides: Side) -> None:
+    """All sides make the same pictures, the same losses and, two steps later, still the same."""
     pictures = []
-    for one in (fast, slow):
+    for one in sides:
         (examples,) = one.trainer.examples()
         with one.filters(), torch.no_grad():
             pictures.append(one.trainer.generator(examples.reference, examples.pose).image)
-    torch.testing.assert_close(*pictures, atol=1e-4, rtol=1e-4)
-    for number in (0, 1):
-        torch.testing.assert_close(fast.step(number)[1], slow.step(number)[1], atol=1e-4, rtol=1e-3)
+    losses = [[one.step(number)[1] for number in (0, 1)] for one in sides]
+    for picture, found in zip(pictures, losses):
+        torch.testing.assert_close(picture, pictures[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found, losses[0], atol=1e-4, rtol=1e-3)
 
 
 def matmul_gflops(size: int = 2048, runs: int = 4) -> float:
@@ -158,23 +160,27 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     fast = side("package", nullcontext, torch.channels_last, args.batch, args.adversarial)
-    slow = side("reference", slow_layers, torch.contiguous_format, args.batch, args.adversarial)
-    check(fast, slow)
+    slow = side("filters", slow_layers, torch.contiguous_format, args.batch, args.adversarial)
+    literal = side("literal", literal_layers, torch.contiguous_format, args.batch, args.adversarial)
+    check(fast, slow, literal)
 
-    seconds, peaks = {"package": [], "reference": []}, []
+    seconds, peaks = {"package": [], "filters": [], "literal": []}, []
     for _ in range(args.rounds):
-        for one in (fast, slow):
+        for one in (fast, slow, literal):
             seconds[one.name].append(one.seconds())
         peaks.append(matmul_gflops())
     work, peak = flops(fast), statistics.median(peaks)
     middle = {name: statistics.median(found) for name, found in seconds.items()}
-    ratio = statistics.median(b / a for a, b in zip(seconds["package"], seconds["reference"]))
+    ratios = {
+        name: statistics.median(b / a for a, b in zip(seconds["package"], found)) for name, found in seconds.items()
+    }
 
     kind = "adversarial step" if args.adversarial else "step"
     print(f"{kind} of people-64, batch {args.batch}; {processor()}, {args.threads} threads, torch {torch.__version__}")
     for name, value in middle.items():
-        print(f"{name:>10} {args.batch / value:7.1f} images/s")
-    print(f"{'ratio':>10} {ratio:7.1f}   median of {args.rounds} turns; the blur alone {blur_alone():.1f}")
+        compared = f"   the package is {ratios[name]:.1f} x as fast" if name != "package" else ""
+        print(f"{name:>10} {args.batch / value:7.1f} images/s{compared}")
+    print(f"{'blur':>10} {blur_alone():7.1f} x as fast, alone")
     print(f"{'work':>10} {work / 1e9:7.1f} GFLOP a step: {work / 1e9 / middle['package']:.0f} GFLOP/s, "
           f"{work / 1e9 / middle['package'] / peak:.0%} of the {peak:.0f} of a matrix product")  # fmt: skip
 
