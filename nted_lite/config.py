@@ -136,6 +136,11 @@ class TrainConfig:
         _lists_to_tuples(self)
         if isinstance(self.weights, dict):
             object.__setattr__(self, "weights", LossWeights(**self.weights))
+        counts = ("steps", "pairs", "accumulate", "draw_ahead", "perceptual_scales", "r1_every", "log_every",
+                  "sample_every", "checkpoint_every")  # fmt: skip
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
 
 @dataclass(frozen=True)

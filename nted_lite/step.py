@@ -246,7 +246,7 @@ class Trainer:
 def _pairs_of_a_part(config: TrainConfig, processes: int) -> int:
     """Pairs that one process handles at once."""
     shares = processes * config.accumulate
-    if config.pairs < 1 or config.pairs % shares:
+    if config.pairs % shares:
         parts = f" x {config.accumulate} parts" if config.accumulate > 1 else ""
         raise ValueError(f"{config.pairs} pairs a step cannot be shared by {processes} processes{parts}")
     count = config.pairs // shares

@@ -161,3 +161,9 @@ def test_truncated_checkpoint(tmp_path):
 def test_batches_that_cannot_be_shared(pairs):
     with pytest.raises(ValueError, match="pairs"):
         trainer(pairs=pairs)
+
+
+@pytest.mark.parametrize("name", ["steps", "pairs", "accumulate", "perceptual_scales", "checkpoint_every"])
+def test_counts_are_at_least_one(name):
+    with pytest.raises(ValueError, match=f"{name} is 0; it must be at least 1"):
+        TrainConfig(**{name: 0})
