@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nted_lite import NTED, metrics, photographs, preset
+from nted_lite import NTED, cli, metrics, photographs, preset
 from nted_lite.deepfashion import DeepFashion
 from nted_lite.people import SPLITS, pairs
 from nted_lite.photographs import evaluate_pictures, report
@@ -356,6 +356,15 @@ def test_pictures_of_test_pairs(by_model, data, tmp_path):
     assert measured["measures"]["ssim"]["mean"] == pytest.approx(1, abs=1e-5)
     assert measured["protocol"]["fid reference"] == by_model["protocol"]["fid reference"]
     assert measured["fid"] < by_model["fid"]
+
+
+def test_the_command_prints_the_protocol_and_saves_it(hub, folders, tmp_path, monkeypatch, capsys):
+    words = "--pictures", folders / "copies", "--truth", folders / "true", "--height", 64, "--out", tmp_path / "m.json"
+    monkeypatch.setattr("sys.argv", ["nted-lite", "evaluate", *map(str, words)])
+    cli.main()
+    saved, printed = json.loads((tmp_path / "m.json").read_text()), capsys.readouterr().out
+    assert saved["measures"]["lpips"]["mean"] == 0 and saved["protocol"]["size"] == [64, 44]
+    assert "4 true pictures" in printed and "bicubic" in printed and "FID" in printed
 
 
 def test_a_folder_needs_its_truth(folders):
