@@ -65,6 +65,20 @@ def test_a_panel_draws_what_its_controls_say():
     assert seen == [(0, 0.5), (3, 0.5), (0, 0.5), (0, 1.0)]
 
 
+def test_a_panel_says_what_went_wrong():
+    def draw(k):
+        return np.full((4, 2, 3), 12 // k, np.uint8)
+
+    panel = Panel(draw, k=ipywidgets.IntSlider(1, 0, 5))
+    shown = bytes(panel.image.value)
+    panel.controls["k"].value = 0
+    assert panel.problem.value.startswith("ZeroDivisionError: ") and bytes(panel.image.value) == shown
+    panel.controls["k"].value = 2
+    assert panel.problem.value == "" and bytes(panel.image.value) != shown
+    with pytest.raises(ZeroDivisionError):
+        Panel(draw, k=ipywidgets.IntSlider(0, 0, 5))
+
+
 def test_new_keypoints_draw_a_new_picture(editor):
     before, shown = editor.made, bytes(editor.image.value)
     assert shown.startswith(b"\x89PNG") and before.shape == (3, 64, 44)
@@ -214,6 +228,7 @@ def run_in_browser(lab):
             nbformat.write(notebook, work / name)
             page = browser.new_page(viewport={"width": 1400, "height": 1300})
             page.set_default_timeout(120_000)
+            playwright.expect.set_options(timeout=30_000)
             page.goto(address.format(name))
             page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
             page.evaluate(RUN_ALL)

@@ -26,14 +26,24 @@ class Panel(ipywidgets.VBox):
             control.style.description_width = "initial"  # as wide as it is, not cut off
             if control.has_trait("continuous_update"):
                 control.continuous_update = False  # one drawing for each move, not one for each pixel of it
-            control.observe(lambda _: self.render(), "value")
-        super().__init__([ipywidgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"}), self.image])
+            control.observe(lambda _: self._try_to_render(), "value")
+        self.problem = ipywidgets.Label()
+        row = ipywidgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"})
+        super().__init__([row, self.image, self.problem])
         self.render()
 
     def render(self) -> None:
         """Draw the picture of the controls' present values."""
         drawn = self.draw(**{name: control.value for name, control in self.controls.items()})
         self.image.value = _png(drawn) if isinstance(drawn, Figure) else png(drawn)
+
+    def _try_to_render(self) -> None:
+        """Draw; what goes wrong is said below the picture, because a notebook shows no error of a moved control."""
+        try:
+            self.render()
+            self.problem.value = ""
+        except Exception as error:
+            self.problem.value = f"{type(error).__name__}: {error}"
 
 
 def _png(figure: Figure) -> bytes:
