@@ -6,6 +6,7 @@ then renamed: the old content or the new, never a half. Everything is safetensor
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -59,11 +60,19 @@ def read(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tens
 
 
 def save_model(model: NTED, folder: Path) -> None:
-    """Write config.json and model.safetensors, each whole or not at all, as `NTED.from_pretrained` reads them."""
-    model.save_pretrained(folder / "new")
-    for file in sorted((folder / "new").iterdir()):
-        put_in_place(file, folder / file.name)
-    (folder / "new").rmdir()
+    """Write config.json and model.safetensors, each whole or not at all, as `NTED.from_pretrained` reads them.
+
+    Raises OSError in one line if that fails; the files that were there before stay as they were.
+    """
+    aside = folder / "new"
+    try:
+        model.save_pretrained(aside)
+        for file in sorted(aside.iterdir()):
+            put_in_place(file, folder / file.name)
+    except (OSError, SafetensorError) as error:
+        raise OSError(f"{folder}: the model could not be written ({error})") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:

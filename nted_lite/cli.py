@@ -120,7 +120,7 @@ def evaluate(
         height: rows of the pictures; they are compared at height x height * 11 / 16
         preset: what a published checkpoint is a model of
         people: how many synthetic test people, numbers 0, 1, 2 ... of the test seed
-        device: cpu, cuda, cuda:1 ...
+        device: cpu, cuda, cuda:1 ... for photographs (synthetic people are measured on the CPU)
         out: file for the measures, as JSON (default: metrics.json beside the model or the pictures)
     """
     from nted_lite import evaluation, photographs

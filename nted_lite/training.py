@@ -23,7 +23,7 @@ from nted_lite import checkpoint
 from nted_lite.config import ModelConfig, TrainConfig
 from nted_lite.data import Examples, Source
 from nted_lite.model import NTED
-from nted_lite.step import NotFinite, Trainer
+from nted_lite.step import STATE, NotFinite, Trainer
 
 
 @torch.no_grad()
@@ -46,8 +46,11 @@ def train(
     features  network of the perceptual loss
     resume    continue from the checkpoint in `out`
 
-    Raises NotFinite, and leaves the batch in `out`, when a loss is infinite or not a number.
+    Raises NotFinite, and leaves the batch in `out`, when a loss is infinite or not a number; ValueError if `out` holds
+    a checkpoint that would be overwritten.
     """
+    if (out / STATE).exists() and not resume:
+        raise ValueError(f"{out}: holds a training already; go on with it (--resume), or choose another folder")
     trainer = Trainer(model, config, source, features, accelerator)
     if resume:
         trainer.load(out)

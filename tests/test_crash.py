@@ -66,6 +66,26 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, request):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_a_disk_that_is_full_for_the_model_alone(tmp_path, request):
+    run = trainer()
+    checkpoint.save_model(run.average.module, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    run.train_step()
+    request.getfixturevalue("small_disk")
+    with pytest.raises(OSError, match="the model could not be written"):
+        checkpoint.save_model(run.average.module, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_training_is_never_overwritten(tmp_path):
+    trainer().save(tmp_path)
+    before = (tmp_path / "state.safetensors").read_bytes()
+    people = people_source(32)
+    with pytest.raises(ValueError, match="holds a training already; go on with it .--resume., or choose another"):
+        train(crash.MODEL, crash.CONFIG, tmp_path, people, people, crash.Pixels(), Accelerator(cpu=True))
+    assert (tmp_path / "state.safetensors").read_bytes() == before
+
+
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OSError, match="state.safetensors: could not be written"):
