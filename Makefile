@@ -48,7 +48,7 @@ figures: env  ## draw every picture of the README and the book
 	$(BIN)/python figures/make.py
 
 bench: env  ## speed against slow reference implementations, into benchmarks/
-	@for run in people.py pose.py step.py "step.py --adversarial"; do \
+	@for run in people.py pose.py step.py; do \
 		$(BIN)/python benchmarks/$$run || exit 1; echo; \
 	done > benchmarks/results.txt
 	@cat benchmarks/results.txt

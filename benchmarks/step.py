@@ -1,15 +1,17 @@
 """Training steps per second: depthwise filters on channels-last tensors against one picture for every channel.
 
-    python benchmarks/step.py [--adversarial] [--threads 2] [--rounds 5]
+    python benchmarks/step.py [--threads 2] [--rounds 5]
 
-All sides are the same training step of `people-64` with the same numbers: forward, losses, backward, Adam, average.
-`filters` filters as `reference.py` does, on tensors in the plain b c h w layout; its convolutions and all the rest are
-the package's, so its ratio is what filters and layout are worth. `literal` writes out the convolutions that change the
-size as well: zeros put in before, three quarters thrown away after. The sides take turns, so that a busy machine slows
-down all.
+All sides are the same training step of `people-64` with the same numbers: forward, losses, backward, Adam, average, and
+from `adversarial_start` on the discriminator's share of it, R1 every 16th step. Both kinds of step are timed, and the
+whole training is their sum. `filters` filters as `reference.py` does, on tensors in the plain b c h w layout; its
+convolutions and all the rest are the package's, so its ratio is what filters and layout are worth. `literal` writes out
+the convolutions that change the size as well: zeros put in before, three quarters thrown away after. The sides take
+turns, so that a busy machine slows down all.
 """
 
 import argparse
+import math
 import platform
 import statistics
 import time
@@ -30,6 +32,10 @@ from nted_lite import layers, preset
 from nted_lite.data import Views
 from nted_lite.features import PeopleParser
 from nted_lite.step import Trainer
+
+START = 16 * math.ceil(preset("people-64").train.adversarial_start / 16)
+KINDS = {"plain": (START - 16 - 1,), "adversarial": (START, START + 1)}
+"""Numbers of the steps that are timed: without the discriminator; with it and R1, and with it alone"""
 
 
 def noise(index: Tensor, device: torch.device) -> Views:
@@ -58,18 +64,21 @@ class Side:
             found = self.trainer.train_step()
             return time.perf_counter() - start, {name: value.item() for name, value in found.items()}
 
-    def seconds(self) -> float:
+    def seconds(self, kind: str) -> float:
         """Mean seconds of a step, with the R1 penalty spread over the steps from one to the next."""
-        every = self.trainer.config.r1_every
-        if "discriminator" not in self.trainer.models:
-            return self.step(1)[0]
-        return (self.step(0)[0] + (every - 1) * self.step(1)[0]) / every
+        self.step(KINDS[kind][-1])  # as in a training, the step before was one like it
+        return spread(self.trainer.config.r1_every, [self.step(number)[0] for number in KINDS[kind]])
 
 
-def side(name: str, filters: Callable, layout: torch.memory_format, batch: int, adversarial: bool) -> Side:
+def spread(every: int, values: list[float]) -> float:
+    """The mean of one step with the R1 penalty and all those without it; of a plain step, the value itself."""
+    first, *others = values
+    return (first + (every - 1) * others[0]) / every if others else first
+
+
+def side(name: str, filters: Callable, layout: torch.memory_format, batch: int) -> Side:
     chosen = preset("people-64")
-    weights = replace(chosen.train.weights, adversarial=1.5 if adversarial else 0.0)
-    config = replace(chosen.train, pairs=batch // 2, draw_ahead=1, adversarial_start=0, weights=weights, decay=0.0)
+    config = replace(chosen.train, pairs=batch // 2, draw_ahead=1)
     torch.manual_seed(0)
     parser = PeopleParser().eval().requires_grad_(False)
     views = noise(torch.arange(batch // 2), torch.device("cpu"))
@@ -90,7 +99,7 @@ def check(*sides: Side) -> None:
         (examples,) = one.trainer.examples()
         with one.filters(), torch.no_grad():
             pictures.append(one.trainer.generator(examples.reference, examples.pose).image)
-    losses = [[one.step(number)[1] for number in (0, 1)] for one in sides]
+    losses = [[one.step(number)[1] for numbers in KINDS.values() for number in numbers] for one in sides]
     for picture, found in zip(pictures, losses):
         torch.testing.assert_close(picture, pictures[0], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(found, losses[0], atol=1e-4, rtol=1e-3)
@@ -119,15 +128,14 @@ class Flops(TorchDispatchMode):
         return result
 
 
-def flops(one: Side) -> float:
+def flops(one: Side, kind: str) -> float:
     """Floating point operations of a step, R1 spread as in `Side.seconds`."""
     counts = []
-    for number in (0, 1):
+    for number in KINDS[kind]:
         with Flops() as counter:
             one.step(number)
         counts.append(counter.total)
-    every = one.trainer.config.r1_every
-    return (counts[0] + (every - 1) * counts[1]) / every
+    return spread(one.trainer.config.r1_every, counts)
 
 
 def processor() -> str:
@@ -153,36 +161,49 @@ def blur_alone(b: int = 8, channels: int = 64, runs: int = 20) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--adversarial", action="store_true", help="with the discriminator, and R1 every 16th step")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
-    parser.add_argument("--rounds", type=int, default=5, help="how many times the two sides take turns")
+    parser.add_argument("--rounds", type=int, default=5, help="how many times the sides take turns")
     parser.add_argument("--batch", type=int, default=8, help="images in a step, a multiple of 4")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    fast = side("package", nullcontext, torch.channels_last, args.batch, args.adversarial)
-    slow = side("filters", slow_layers, torch.contiguous_format, args.batch, args.adversarial)
-    literal = side("literal", literal_layers, torch.contiguous_format, args.batch, args.adversarial)
-    check(fast, slow, literal)
+    sides = [
+        side("package", nullcontext, torch.channels_last, args.batch),
+        side("filters", slow_layers, torch.contiguous_format, args.batch),
+        side("literal", literal_layers, torch.contiguous_format, args.batch),
+    ]
+    check(*sides)
 
-    seconds, peaks = {"package": [], "filters": [], "literal": []}, []
+    found = {(kind, one.name): [] for kind in KINDS for one in sides}
+    peaks = []
     for _ in range(args.rounds):
-        for one in (fast, slow, literal):
-            seconds[one.name].append(one.seconds())
+        for kind in KINDS:
+            for one in sides:
+                found[kind, one.name].append(one.seconds(kind))
         peaks.append(matmul_gflops())
-    work, peak = flops(fast), statistics.median(peaks)
-    middle = {name: statistics.median(found) for name, found in seconds.items()}
-    ratios = {
-        name: statistics.median(b / a for a, b in zip(seconds["package"], found)) for name, found in seconds.items()
-    }
+    peak = statistics.median(peaks)
 
-    kind = "adversarial step" if args.adversarial else "step"
-    print(f"{kind} of people-64, batch {args.batch}; {processor()}, {args.threads} threads, torch {torch.__version__}")
-    for name, value in middle.items():
-        compared = f"   the package is {ratios[name]:.1f} x as fast" if name != "package" else ""
-        print(f"{name:>10} {args.batch / value:7.1f} images/s{compared}")
-    print(f"{'blur':>10} {blur_alone():7.1f} x as fast, alone")
-    print(f"{'work':>10} {work / 1e9:7.1f} GFLOP a step: {work / 1e9 / middle['package']:.0f} GFLOP/s, "
-          f"{work / 1e9 / middle['package'] / peak:.0%} of the {peak:.0f} of a matrix product")  # fmt: skip
+    print(f"step of people-64, batch {args.batch}; {processor()}, {args.threads} threads, torch {torch.__version__}")
+    for kind in KINDS:
+        seconds = statistics.median(found[kind, "package"])
+        work = flops(sides[0], kind) / 1e9
+        print(f"{kind}: {work:.1f} GFLOP at {work / seconds:.0f} GFLOP/s, "
+              f"{work / seconds / peak:.0%} of the {peak:.0f} of a matrix product")  # fmt: skip
+        report({one.name: found[kind, one.name] for one in sides}, args.batch)
+    train = preset("people-64").train
+    share = train.adversarial_start / train.steps
+    print(f"the whole training, {share:.0%} of whose {train.steps:,} steps are plain")
+    plain, adversarial = ([found[kind, one.name] for one in sides] for kind in KINDS)
+    whole = [[share * p + (1 - share) * a for p, a in zip(*both)] for both in zip(plain, adversarial)]
+    report({one.name: seconds for one, seconds in zip(sides, whole)}, args.batch)
+    print(f"the blur alone, forward: {blur_alone():.1f} x as fast")
+
+
+def report(seconds: dict[str, list[float]], batch: int) -> None:
+    """A line for each side: images a second, and how many times faster the package is, both medians over the rounds."""
+    for name, values in seconds.items():
+        ratio = statistics.median(b / a for a, b in zip(seconds["package"], values))
+        compared = f"   the package is {ratio:.1f} x as fast" if name != "package" else ""
+        print(f"{name:>10} {batch / statistics.median(values):7.1f} images/s{compared}")
 
 
 if __name__ == "__main__":

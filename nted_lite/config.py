@@ -180,7 +180,9 @@ PRESETS = {
             residuals=(1, 1),
             coordinates=True,
         ),
-        TrainConfig(steps=19_000, lr=4e-3, texture_dropout=0.5),
+        TrainConfig(
+            steps=26_000, lr=4e-3, texture_dropout=0.5, weights=LossWeights(adversarial=0.5), adversarial_start=18_200
+        ),
     ),
     "people-128": Preset(
         ModelConfig(
@@ -192,7 +194,9 @@ PRESETS = {
             residuals=(1, 1),
             coordinates=True,
         ),
-        TrainConfig(steps=50_000, lr=4e-3, texture_dropout=0.5),
+        TrainConfig(
+            steps=50_000, lr=4e-3, texture_dropout=0.5, weights=LossWeights(adversarial=0.5), adversarial_start=35_000
+        ),
     ),
     "fashion-256": Preset(
         ModelConfig(

@@ -1,0 +1,41 @@
+"""The benchmarks run, and their sides compute the same. How fast they are is no test's business."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+def printed(*arguments: str) -> str:
+    """What a benchmark prints; an error of its own is the test's."""
+    command = [sys.executable, BENCHMARKS / arguments[0], *arguments[1:]]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_training_step_is_the_same_on_all_sides_and_reported_for_both_kinds():
+    text = printed("step.py", "--threads", "1", "--rounds", "1", "--batch", "4")  # it compares the sides itself
+    plain, adversarial, whole = re.split(r"adversarial:|the whole training", text)
+    for part in (plain, adversarial, whole):
+        assert re.findall(r"^ +(\w+) +[\d.]+ images/s", part, re.M) == ["package", "filters", "literal"]
+        assert len(re.findall(r"the package is [\d.]+ x as fast", part)) == 2
+    work = [float(re.search(r"([\d.]+) GFLOP at", part)[1]) for part in (plain.split("plain:")[1], adversarial)]
+    assert work[1] > 1.5 * work[0]  # the discriminator looks at real and made images, and R1 differentiates it twice
+
+
+def test_people_are_timed_one_by_one_in_a_batch_and_at_larger_sizes():
+    text = printed("people.py", "--people", "4", "--repeats", "1", "--threads", "1")
+    assert re.search(r"^in one batch .* images/s +[\d.]+ x as fast$", text, re.M)
+    assert re.search(r"^256 x 176 .* images/s$", text, re.M)
+
+
+def test_pose_maps_are_timed_against_opencv_at_three_sizes():
+    pytest.importorskip("cv2", exc_type=ImportError)
+    text = printed("pose.py", "--people", "2", "--threads", "1")
+    assert re.findall(r"^ *(\d+) x +\d+ +[\d,]+ +[\d,]+ +[\d.]+$", text, re.M) == ["64", "128", "256"]
