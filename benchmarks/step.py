@@ -33,8 +33,9 @@ from nted_lite.data import Views
 from nted_lite.features import PeopleParser
 from nted_lite.step import Trainer
 
-START = 16 * math.ceil(preset("people-64").train.adversarial_start / 16)
-KINDS = {"plain": (START - 16 - 1,), "adversarial": (START, START + 1)}
+MODEL, TRAIN = preset("people-64").model, preset("people-64").train
+PAYS = TRAIN.r1_every * math.ceil(TRAIN.adversarial_start / TRAIN.r1_every)  # the first step with R1
+KINDS = {"plain": (PAYS - TRAIN.r1_every - 1,), "adversarial": (PAYS, PAYS + 1)}
 """Numbers of the steps that are timed: without the discriminator; with it and R1, and with it alone"""
 
 
@@ -53,7 +54,6 @@ class Side:
     name: str
     filters: Callable
     """context in which the layers filter this way"""
-    layout: torch.memory_format
     trainer: Trainer
 
     def step(self, number: int) -> tuple[float, dict[str, Tensor]]:
@@ -67,33 +67,32 @@ class Side:
     def seconds(self, kind: str) -> float:
         """Mean seconds of a step, with the R1 penalty spread over the steps from one to the next."""
         self.step(KINDS[kind][-1])  # as in a training, the step before was one like it
-        return spread(self.trainer.config.r1_every, [self.step(number)[0] for number in KINDS[kind]])
+        return spread([self.step(number)[0] for number in KINDS[kind]])
 
 
-def spread(every: int, values: list[float]) -> float:
+def spread(values: list[float]) -> float:
     """The mean of one step with the R1 penalty and all those without it; of a plain step, the value itself."""
     first, *others = values
-    return (first + (every - 1) * others[0]) / every if others else first
+    return (first + (TRAIN.r1_every - 1) * others[0]) / TRAIN.r1_every if others else first
 
 
 def side(name: str, filters: Callable, layout: torch.memory_format, batch: int) -> Side:
-    chosen = preset("people-64")
-    config = replace(chosen.train, pairs=batch // 2, draw_ahead=1)
+    config = replace(TRAIN, pairs=batch // 2, draw_ahead=1)
     torch.manual_seed(0)
     parser = PeopleParser().eval().requires_grad_(False)
     views = noise(torch.arange(batch // 2), torch.device("cpu"))
-    trainer = Trainer(chosen.model, config, lambda index, device: views, parser, Accelerator(cpu=True))
+    trainer = Trainer(MODEL, config, lambda index, device: views, parser, Accelerator(cpu=True))
     for network in (*trainer.models.values(), trainer.features):
         network.to(memory_format=layout)
     examples = views.both_directions()
     tensors = {key: value.contiguous(memory_format=layout) for key, value in vars(examples).items() if value.ndim == 4}
     examples = replace(examples, **tensors)
     trainer.examples = lambda: [examples]
-    return Side(name, filters, layout, trainer)
+    return Side(name, filters, trainer)
 
 
 def check(*sides: Side) -> None:
-    """All sides make the same pictures, the same losses and, two steps later, still the same."""
+    """All sides make the same pictures, the same losses and, after a step of each kind, still the same."""
     pictures = []
     for one in sides:
         (examples,) = one.trainer.examples()
@@ -135,7 +134,7 @@ def flops(one: Side, kind: str) -> float:
         with Flops() as counter:
             one.step(number)
         counts.append(counter.total)
-    return spread(one.trainer.config.r1_every, counts)
+    return spread(counts)
 
 
 def processor() -> str:
@@ -189,9 +188,8 @@ def main() -> None:
         print(f"{kind}: {work:.1f} GFLOP at {work / seconds:.0f} GFLOP/s, "
               f"{work / seconds / peak:.0%} of the {peak:.0f} of a matrix product")  # fmt: skip
         report({one.name: found[kind, one.name] for one in sides}, args.batch)
-    train = preset("people-64").train
-    share = train.adversarial_start / train.steps
-    print(f"the whole training, {share:.0%} of whose {train.steps:,} steps are plain")
+    share = TRAIN.adversarial_start / TRAIN.steps
+    print(f"the whole training, {share:.0%} of whose {TRAIN.steps:,} steps are plain")
     plain, adversarial = ([found[kind, one.name] for one in sides] for kind in KINDS)
     whole = [[share * p + (1 - share) * a for p, a in zip(*both)] for both in zip(plain, adversarial)]
     report({one.name: seconds for one, seconds in zip(sides, whole)}, args.batch)

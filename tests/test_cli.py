@@ -1,11 +1,13 @@
 """The commands: they do what they say, and bad input ends in one clear line."""
 
 import json
+import math
+import re
 
 import pytest
 from PIL import Image
 
-from nted_lite import cli
+from nted_lite import cli, preset
 from nted_lite.features import checkpoints
 
 TINY = [
@@ -92,3 +94,17 @@ def test_the_shipped_models_are_there():
         assert {path.name for path in (checkpoints() / name).iterdir()} >= {
             "README.md", "metrics.json", "model.safetensors",
         }  # fmt: skip
+
+
+def test_the_model_card_tells_what_the_preset_does():
+    card, chosen = (checkpoints() / "people-64" / "README.md").read_text(), preset("people-64")
+    train, weights = chosen.train, chosen.train.weights
+    assert f"{train.steps:,} steps of {train.pairs} pairs" in card
+    losses = re.search(r"\*\*Losses\*\*.*?\n\n", card, re.S)[0]
+    named = {"reconstruction": weights.reconstruction, "L1": weights.pixel, "perceptual": weights.perceptual,
+             "style": weights.style}  # fmt: skip
+    assert all(f"{name} {weight:g}" in losses for name, weight in named.items())
+    late = 1 - train.adversarial_start / train.steps
+    assert f"last {late:.0%}".replace("%", " %") in losses
+    assert f"weight {weights.adversarial:g}" in losses.replace("\n", " ")
+    assert math.isclose(late, train.decay)  # the card: while the learning rate falls
