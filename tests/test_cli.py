@@ -108,3 +108,17 @@ def test_the_model_card_tells_what_the_preset_does():
     assert f"last {late:.0%}".replace("%", " %") in losses
     assert f"weight {weights.adversarial:g}" in losses.replace("\n", " ")
     assert math.isclose(late, train.decay)  # the card: while the learning rate falls
+
+
+def test_the_model_card_takes_its_numbers_from_the_files_beside_it():
+    folder = checkpoints() / "people-64"
+    card = " ".join((folder / "README.md").read_text().split())
+    found = {}
+    for name in ("without-adversary", "metrics"):
+        measured = json.loads((folder / f"{name}.json").read_text())
+        row = measured["similarity"]["model"]
+        found[name] = row["psnr"]["mean"], row["ssim"]["mean"], measured["fd_people"]["rows"]["model"]
+    (psnr, ssim, distance), (own_psnr, own_ssim, own_distance) = found.values()
+    assert f"PSNR of {psnr:.2f} dB instead of {own_psnr:.2f}" in card
+    assert f"SSIM of {ssim:.3f} instead of {own_ssim:.3f}" in card
+    assert f"Frechet distance of {distance:.1f} instead of {own_distance:.1f}" in card
