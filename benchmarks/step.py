@@ -1,6 +1,6 @@
 """Training steps per second: depthwise filters on channels-last tensors against one picture for every channel.
 
-    python benchmarks/step.py [--threads 2] [--rounds 5]
+    python benchmarks/step.py [--threads 2] [--rounds 12]
 
 All sides are the same training step of `people-64` with the same numbers: forward, losses, backward, Adam, average, and
 from `adversarial_start` on the discriminator's share of it, R1 every 16th step. Both kinds of step are timed, and the
@@ -161,7 +161,7 @@ def blur_alone(b: int = 8, channels: int = 64, runs: int = 20) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
-    parser.add_argument("--rounds", type=int, default=5, help="how many times the sides take turns")
+    parser.add_argument("--rounds", type=int, default=12, help="how many times the sides take turns")
     parser.add_argument("--batch", type=int, default=8, help="images in a step, a multiple of 4")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
