@@ -39,7 +39,7 @@ lab: env  ## open the course in JupyterLab
 
 # On one thread sums are taken in one order, so a machine with more cores draws the same pixels.
 notebooks: env  ## execute every notebook again and normalise what is saved
-	OMP_NUM_THREADS=1 $(BIN)/python -m nted_lite.notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python notebooks/make.py
 
 train: env  ## train the small model on the synthetic people into build/train
 	$(BIN)/nted-lite train --preset people-64 --out build/train

@@ -29,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from nted_lite import layers, preset
-from nted_lite.data import Views
+from nted_lite.data.examples import Views
 from nted_lite.features import PeopleParser
 from nted_lite.step import Trainer
 

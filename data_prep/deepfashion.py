@@ -20,8 +20,9 @@ import tyro
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from nted_lite.deepfashion import picture_name, read_item, require_lmdb
-from nted_lite.pose import MISSING, read_keypoints
+from nted_lite.data.deepfashion import picture_name, read_item, require_lmdb
+from nted_lite.keypoints import read_keypoints
+from nted_lite.pose import MISSING
 
 LISTS = ("train_pairs.txt", "test_pairs.txt", "train.lst", "test.lst")
 BATCH = 256  # pictures in a transaction: what a kill can cost

@@ -7,26 +7,28 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from nted_lite import NTED, metrics, plotting
+from nted_lite import NTED, plotting
 from nted_lite.control import wear
-from nted_lite.dataflow import show_dataflow
-from nted_lite.features import checkpoints, people_parser
+from nted_lite.evaluation.people import held_out
+from nted_lite.features import people_parser
 from nted_lite.people import SPLITS, pairs
+from nted_lite.plotting.system import show_dataflow
+from nted_lite.weights.hub import shipped
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 SHOWN = torch.arange(8)  # of the test people; never chosen by what the model makes of them
 
 
-def shipped() -> NTED:
+def shown_model() -> NTED:
     """The model that the pictures show."""
-    return NTED.from_pretrained(checkpoints() / "people-64").eval()
+    return NTED.from_pretrained(shipped("people-64")).eval()
 
 
 @torch.no_grad()
 def hero() -> Figure:
     """The first eight test people in another pose, then in the next one's top."""
-    model, test = shipped(), metrics.held_out(SHOWN)
+    model, test = shown_model(), held_out(SHOWN)
     made = model(test.reference, test.pose).image
     worn, _ = wear(model, people_parser(), test.reference, test.donor, test.pose, "top")
     return plotting.contact_sheet({
@@ -38,15 +40,15 @@ def hero() -> Figure:
 @torch.no_grad()
 def entities() -> Figure:
     """What the textures of the shipped model paint, beside the true parts."""
-    test = metrics.held_out(SHOWN)
-    made = shipped()(test.reference, test.pose)
+    test = held_out(SHOWN)
+    made = shown_model()(test.reference, test.pose)
     return plotting.show_entities(test.target, test.target_parts, made.distribution)
 
 
 @torch.no_grad()
 def system() -> Figure:
     """The whole data flow on one person, every picture taken from the tensors of one forward pass."""
-    model, test = shipped(), metrics.held_out(SHOWN)
+    model, test = shown_model(), held_out(SHOWN)
     return show_dataflow(model, test.reference, test.pose, model(test.reference, test.pose), test.target_parts)
 
 
@@ -60,7 +62,7 @@ def people() -> Figure:
 
 def results_table() -> str:
     """The README's table, from the measures that ship with the model."""
-    measured = json.loads((checkpoints() / "people-64" / "metrics.json").read_text())
+    measured = json.loads((shipped("people-64") / "metrics.json").read_text())
     rows = {
         "the model": "model",
         "copying the photo": "copy",

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,6 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
+from nted_lite.config import model_config
+from nted_lite.images import reason
 from nted_lite.model import NTED
 
 
@@ -88,3 +91,31 @@ def load_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
         number, name = key.split(".")
         state.setdefault(int(number), {})[name] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def load_model(checkpoint: Path, preset: str = "fashion-256", device: str | torch.device = "cpu") -> NTED:
+    """The model of a checkpoint, ready for use on a device.
+
+    checkpoint  a folder with config.json and model.safetensors, or a published .pt, .pth or .safetensors file
+    preset      what a published file is a model of; a folder says it itself
+    raises      ValueError, in one line, for a checkpoint that is missing, damaged or of another preset, an unknown
+                preset, and a device that is not there
+    """
+    checkpoint, config = Path(checkpoint), model_config(preset)
+    if not checkpoint.exists():
+        wanted = "a folder with config.json and model.safetensors, or a published .pt file"
+        raise ValueError(f"{checkpoint}: no such checkpoint; give {wanted}")
+    folder = checkpoint.is_dir()
+    try:
+        model = NTED.from_pretrained(checkpoint) if folder else NTED.from_official(checkpoint, config)
+    except Exception as error:  # a damaged file makes the readers raise nearly anything
+        if folder and str(error).startswith(str(checkpoint)):  # it says already which file is wrong
+            raise
+        why = shorten(reason(error).removeprefix(f"{checkpoint}: "), 300, placeholder=" ...")
+        if folder:
+            raise ValueError(f"{checkpoint / 'config.json'}: describes no model ({why})") from error
+        raise ValueError(f"{checkpoint}: no published {preset}; give another file or preset ({why})") from error
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {str(device)!r} cannot be used ({reason(error)})") from error

@@ -80,13 +80,13 @@ def train_command(chosen: Preset):
 
 def _sources(data: Path | None, height: int, seed: int):
     """What is trained on, and what the sample grids show."""
-    from nted_lite.data import people_source
+    from nted_lite.data.people import people_source
     from nted_lite.people import SPLITS
 
     if data is None:
         return people_source(height), people_source(height, SPLITS["validation"])
 
-    from nted_lite.deepfashion import DeepFashion, deepfashion_source
+    from nted_lite.data.deepfashion import DeepFashion, deepfashion_source
 
     held_out = DeepFashion(data, height, "test")
     preview = deepfashion_source(held_out)
@@ -123,19 +123,20 @@ def evaluate(
         device: cpu, cuda, cuda:1 ... for photographs (synthetic people are measured on the CPU)
         out: file for the measures, as JSON (default: metrics.json beside the model or the pictures)
     """
-    from nted_lite import evaluation, photographs
+    from nted_lite.checkpoint import load_model
+    from nted_lite.evaluation import people as synthetic
+    from nted_lite.evaluation import photos
     from nted_lite.features import people_parser
-    from nted_lite.transfer import load_model
 
     if (checkpoint is None) == (pictures is None):
         raise ValueError("give either --checkpoint, a model, or --pictures, what a model made")
     if pictures:
-        measured = photographs.evaluate_folder(pictures, truth, data, reference_set, height, device)
+        measured = photos.evaluate_folder(pictures, truth, data, reference_set, height, device)
     elif data:
-        measured = photographs.evaluate_deepfashion(load_model(checkpoint, preset, device), data, reference_set)
+        measured = photos.evaluate_deepfashion(load_model(checkpoint, preset, device), data, reference_set)
     else:
-        measured = evaluation.evaluate_people(load_model(checkpoint, preset), people_parser(), people)
-    print((photographs if "protocol" in measured else evaluation).report(measured))
+        measured = synthetic.evaluate_people(load_model(checkpoint, preset), people_parser(), people)
+    print((photos if "protocol" in measured else synthetic).report(measured))
     beside = checkpoint or pictures
     out = out or (beside if beside.is_dir() else beside.parent) / "metrics.json"
     out.write_text(json.dumps(measured, indent=2) + "\n")
@@ -175,7 +176,8 @@ def transfer(
         batch: pictures that go through the model together
         device: cpu, cuda, cuda:1 ...
     """
-    from nted_lite.transfer import Job, load_model, transfer_file, transfer_pairs
+    from nted_lite.checkpoint import load_model
+    from nted_lite.transfer import Job, transfer_file, transfer_pairs
 
     single, many = (reference, keypoints), (pairs, images, poses)
     if not (all(single) and not any(many) or all(many) and not any(single)):

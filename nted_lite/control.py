@@ -102,3 +102,20 @@ def wear(
     masks = [area_of(parser, rendering.image, part) for rendering in renderings]
     coefficients = choose([rendering.distribution for rendering in renderings], masks)
     return model.render(pose, fuse(*textures, coefficients)), coefficients
+
+
+def confusion(distribution: Tensor, parts: Tensor) -> Tensor:
+    """How many pixels of each part each texture rules.
+
+    distribution  b k h w; a pixel belongs to the texture with the largest share
+    parts         b H W true labels, resized (nearest) to the map
+    returns       k p     counts over the whole batch
+    """
+    k = distribution.shape[1]
+    code = distribution.argmax(1) * len(PARTS) + shrink(parts, distribution)
+    return rearrange(torch.bincount(code.flatten(), minlength=k * len(PARTS)), "(k p) -> k p", p=len(PARTS))
+
+
+def shrink(labels: Tensor, maps: Tensor) -> Tensor:
+    """Labels b H W at the size of maps b k h w (nearest)."""
+    return F.interpolate(labels[:, None].float(), size=maps.shape[-2:], mode="nearest")[:, 0].long()

@@ -5,10 +5,12 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from nted_lite import evaluation, metrics, plotting
+from nted_lite import plotting
 from nted_lite.control import wear
-from nted_lite.features import checkpoints, people_parser
+from nted_lite.evaluation.people import evaluate_people, held_out, report
+from nted_lite.features import people_parser
 from nted_lite.model import NTED
+from nted_lite.weights.hub import shipped
 
 SHOWN = (0, 1, 2, 3, 4, 5, 6, 7)
 
@@ -16,9 +18,9 @@ SHOWN = (0, 1, 2, 3, 4, 5, 6, 7)
 @torch.no_grad()
 def run(out: Path, people: int = 128) -> None:
     """Draw the pictures into `out`, print the measures over this many held-out pairs, and say what to do next."""
-    model = NTED.from_pretrained(checkpoints() / "people-64").eval()
+    model = NTED.from_pretrained(shipped("people-64")).eval()
     parser = people_parser()
-    test = metrics.held_out(torch.tensor(SHOWN), model.config.height)
+    test = held_out(torch.tensor(SHOWN), model.config.height)
     made = model(test.reference, test.pose)
     worn, _ = wear(model, parser, test.reference, test.donor, test.pose, "top")
     figures = {
@@ -29,7 +31,7 @@ def run(out: Path, people: int = 128) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, figure in tqdm(figures.items(), desc="drawing", disable=None):
         figure.savefig(out / name)
-    print(evaluation.report(evaluation.evaluate_people(model, parser, people)))
+    print(report(evaluate_people(model, parser, people)))
     print(f"""
 Pictures of people the model has never seen:
   {out / "repose.png"}     one photo, another pose

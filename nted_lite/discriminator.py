@@ -7,9 +7,9 @@ import torch
 from einops import rearrange, reduce, repeat
 from torch import Tensor, nn
 
-from nted_lite import official
 from nted_lite.config import ModelConfig, model_config
 from nted_lite.layers import Activation, DownConv2d, EqualConv2d, EqualLinear
+from nted_lite.weights import official
 
 
 def minibatch_deviation(features: Tensor, group: int = 4) -> Tensor:

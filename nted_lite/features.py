@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import trange
 
-from nted_lite import hub
 from nted_lite.people import PARTS, SPLITS, People, View, render, sample_people, sample_poses
 from nted_lite.people.wardrobe import PATTERNS
+from nted_lite.weights import hub
+from nted_lite.weights.hub import shipped
 
 GARMENTS = ("top", "bottom")
 WIDTHS = (16, 32, 64)
@@ -27,11 +28,6 @@ VGG_STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))
 
 VGG_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 VGG_SHA256 = "dcbb9e9d"  # how the hash of that file begins
-
-
-def checkpoints() -> Path:
-    """The folder of the models that ship with the repository."""
-    return Path(__file__).resolve().parent.parent / "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,7 @@ def train_parser(steps: int = 1500, batch: int = 16, height: int = 64, lr: float
 
 def people_parser() -> PeopleParser:
     """The parser that ships, frozen. Raises ValueError if the checkpoint is not there."""
-    file = checkpoints() / "people-parser" / "model.safetensors"
+    file = shipped("people-parser") / "model.safetensors"
     if not file.is_file():
         raise ValueError(f"{file}: no people parser there; clone the repository, or run `nted-lite train-parser`")
     parser = PeopleParser()

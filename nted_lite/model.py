@@ -15,10 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from nted_lite import official
 from nted_lite.config import ModelConfig, model_config
 from nted_lite.encoder import Encoder
 from nted_lite.renderer import Renderer
+from nted_lite.weights import official
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,10 @@ What makes it fast: a filled ellipse is one span of pixels in each row. So a lim
 gives them with one scatter, and the distance to the limb *within* a row needs no search.
 """
 
-import math
 from itertools import pairwise
-from pathlib import Path
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from torch import Tensor
 
 JOINTS = (
@@ -83,6 +81,13 @@ def draw(keypoints: Tensor, visible: Tensor, pose: Tensor) -> None:
     pose[:, 3:] = city_block(left, right, width)
     pose[:, 3:].div_(3 * scale).floor_().clamp_(max=255)
     pose.div_(255)
+
+
+def stick_figures(pose: Tensor) -> Tensor:
+    """The figures in pose maps, in OpenPose's colours on white. b 20 h w -> b 3 h w in -1..1"""
+    figure = pose[:, :3].flip(1)  # the map holds blue first
+    drawn = reduce(figure, "b c h w -> b 1 h w", "max")
+    return torch.where(drawn > 0, figure, 1.0) * 2 - 1
 
 
 def check(keypoints: Tensor, visible: Tensor | None, height: int, width: int) -> Tensor:
@@ -234,38 +239,3 @@ def stick_figure(discs: Tensor, left: Tensor, right: Tensor) -> Tensor:
     for covered, colour in zip(pixel.split(length.sum(1).tolist()), colours[1:]):
         canvas[covered] = (0.4 * canvas[covered] + 0.6 * colour).round_()
     return rearrange(canvas, "(b h w) c -> b c h w", h=height, w=width)
-
-
-def read_keypoints(path: str | Path) -> Tensor:
-    """Read a published key point file: 18 lines `x y`, `-1 -1` for a missing joint.
-
-    returns  18 2   float64, as written: pixels of the 256 x 256 frame; `to_frame` brings them into a picture's frame
-
-    Raises ValueError naming the file and the line for a wrong number of lines, NaN, or what is not two numbers.
-    """
-    lines = Path(path).read_text().splitlines()
-    if len(lines) != len(JOINTS):
-        raise ValueError(f"{path}: {len(lines)} lines where {len(JOINTS)} key points `x y` were expected")
-    points = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            x, y = map(float, line.split())
-        except ValueError:
-            raise ValueError(f"{path}, line {number}: {line!r} is not two numbers `x y`") from None
-        if not (math.isfinite(x) and math.isfinite(y)):
-            raise ValueError(f"{path}, line {number}: {line!r} is not finite")
-        points.append((x, y))
-    return torch.tensor(points, dtype=torch.float64)
-
-
-def to_frame(keypoints: Tensor, height: int, width: int | None = None) -> Tensor:
-    """From the 256 x 256 frame of the published files to the frame of a height x width picture.
-
-    keypoints  ... 18 2  ->  ... 18 2   pixels; a joint with -1 in x or y is missing and becomes (-1, -1)
-
-    The published pictures are the middle 176 of those 256 columns: x loses 40, then both axes are scaled.
-    """
-    width = height * 11 // 16 if width is None else width
-    offset, scale = keypoints.new_tensor([40, 0]), keypoints.new_tensor([width / 176, height / 256])
-    missing = (keypoints == MISSING).any(-1, keepdim=True)
-    return torch.where(missing, MISSING, (keypoints - offset) * scale)

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nted_lite import checkpoint, losses
 from nted_lite.config import ModelConfig, TrainConfig
-from nted_lite.data import Blocks, Examples, Source, Views
+from nted_lite.data.examples import Blocks, Examples, Source, Views
 from nted_lite.discriminator import Discriminator
 from nted_lite.model import NTED, Transfer
 from nted_lite.texture import Distribution

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from nted_lite import checkpoint
 from nted_lite.config import ModelConfig, TrainConfig
-from nted_lite.data import Examples, Source
+from nted_lite.data.examples import Examples, Source
 from nted_lite.model import NTED
 from nted_lite.step import STATE, NotFinite, Trainer
 

@@ -8,145 +8,20 @@ its 750 x 1101 pictures; otherwise its largest centred 11:16 window is cut out f
 columns from each side of a published 256 x 256 picture.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 
-import numpy as np
 import torch
-from einops import rearrange
-from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nted_lite.config import model_config
+from nted_lite.images import read_image, reason, write_png
+from nted_lite.keypoints import read_pose
 from nted_lite.model import NTED
-from nted_lite.plotting import picture, stick_figures
-from nted_lite.pose import MISSING, pose_map, read_keypoints, to_frame
-
-TOLERANCE = 0.02
-"""A picture whose ratio of sides is this close to the model's is resized whole: 750 x 1101 is off by 0.9 %"""
-
-
-def _reason(error: Exception) -> str:
-    """What the system or a library says, in one line."""
-    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-
-
-def load_model(checkpoint: Path, preset: str = "fashion-256", device: str | torch.device = "cpu") -> NTED:
-    """The model of a checkpoint, ready for use on a device.
-
-    checkpoint  a folder with config.json and model.safetensors, or a published .pt, .pth or .safetensors file
-    preset      what a published file is a model of; a folder says it itself
-    raises      ValueError, in one line, for a checkpoint that is missing, damaged or of another preset, an unknown
-                preset, and a device that is not there
-    """
-    checkpoint, config = Path(checkpoint), model_config(preset)
-    if not checkpoint.exists():
-        wanted = "a folder with config.json and model.safetensors, or a published .pt file"
-        raise ValueError(f"{checkpoint}: no such checkpoint; give {wanted}")
-    folder = checkpoint.is_dir()
-    try:
-        model = NTED.from_pretrained(checkpoint) if folder else NTED.from_official(checkpoint, config)
-    except Exception as error:  # a damaged file makes the readers raise nearly anything
-        if folder and str(error).startswith(str(checkpoint)):  # it says already which file is wrong
-            raise
-        reason = shorten(_reason(error).removeprefix(f"{checkpoint}: "), 300, placeholder=" ...")
-        if folder:
-            raise ValueError(f"{checkpoint / 'config.json'}: describes no model ({reason})") from error
-        raise ValueError(f"{checkpoint}: no published {preset}; give another file or preset ({reason})") from error
-    try:
-        return model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {str(device)!r} cannot be used ({_reason(error)})") from error
-
+from nted_lite.pose import pose_map, stick_figures
 
 # ----------------------------------------------------------------------------------------------------- files to tensors
-
-
-@dataclass(frozen=True)
-class Framing:
-    """The window of a picture that a model sees, and the size that it is resized to; all in pixels."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-    out_height: int
-    out_width: int
-
-    @classmethod
-    def of(cls, width: int, height: int, out_height: int, out_width: int) -> "Framing":
-        """The framing of a width x height picture: all of it, or its largest centred window of the right shape."""
-        ratio = out_width / out_height
-        if abs(width / height / ratio - 1) <= TOLERANCE:
-            return cls(0, 0, width, height, out_height, out_width)
-        across, down = min(width, max(1, round(height * ratio))), min(height, max(1, round(width / ratio)))
-        return cls((width - across) // 2, (height - down) // 2, across, down, out_height, out_width)
-
-    def apply(self, keypoints: Tensor) -> Tensor:
-        """From pixels of the picture to pixels of what the model sees; joints with -1 in x or y are missing.
-
-        keypoints  ... 18 2  ->  ... 18 2   missing joints become (-1, -1); the arithmetic is that of `to_frame`
-        """
-        corner = keypoints.new_tensor([self.left, self.top])
-        scale = keypoints.new_tensor([self.out_width / self.width, self.out_height / self.height])
-        missing = (keypoints == MISSING).any(-1, keepdim=True)
-        return torch.where(missing, MISSING, (keypoints - corner) * scale)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB, upright: what is transparent becomes white, 16 bits become 8."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "F":
-        raise ValueError("its pixels are floats of unknown range; save it with 8 bits")
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
-        image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def read_reference(path: Path, height: int, width: int) -> tuple[Tensor, Framing]:
-    """Read a photo as a model sees it.
-
-    returns  3 height width   -1..1, resized bicubically; any mode, turned as its EXIF data say
-             how it was framed: `apply` brings key points along that were measured in the photo's own (upright) pixels
-    raises   ValueError that names the file if it is missing, truncated or not a picture
-    """
-    try:
-        with Image.open(path) as opened:
-            image = _rgb(opened)
-    except Exception as error:  # a damaged file makes the decoders raise nearly anything
-        raise ValueError(f"{path}: not a readable picture ({_reason(error)})") from error
-    seen = Framing.of(*image.size, height, width)
-    image = image.crop((seen.left, seen.top, seen.left + seen.width, seen.top + seen.height))
-    pixels = torch.from_numpy(np.array(image.resize((width, height), Image.Resampling.BICUBIC)))
-    return rearrange(pixels, "h w c -> c h w") / 127.5 - 1, seen
-
-
-def read_pose(path: Path, height: int, width: int, framing: Framing | None = None) -> Tensor:
-    """Read a file of 18 lines `x y` into the frame of a height x width picture.
-
-    framing  of the picture in whose pixels the file is written; None: the published 256 x 256 frame
-    returns  18 2   float64, pixels, (-1, -1) for a missing joint
-    raises   ValueError that names the file, for what `read_keypoints` refuses and for a pose that cannot be drawn
-    """
-    try:
-        keypoints = read_keypoints(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable file of key points ({_reason(error)})") from error
-    if (keypoints == MISSING).any(-1).all():
-        raise ValueError(f"{path}: every joint is missing, so there is no pose to draw")
-    keypoints = framing.apply(keypoints) if framing else to_frame(keypoints, height, width)
-    inside = ((keypoints >= 0) & (keypoints < keypoints.new_tensor([width, height]))).all(-1)
-    if not inside.any() or (keypoints.abs() > 10_000).any():
-        frame = "of the picture it was said to belong to" if framing else "of the published 256 x 256 frame"
-        raise ValueError(f"{path}: no joint in sight, or one far out: its numbers are not pixels {frame}")
-    return keypoints
 
 
 # --------------------------------------------------------------------------------------------------- jobs, one or many
@@ -171,23 +46,9 @@ class Job:
 
     def read(self, height: int, width: int) -> tuple[Tensor, Tensor]:
         """The reference image, 3 h w, and the key points, 18 2. Raises ValueError that names the bad file."""
-        reference, _ = read_reference(self.reference, height, width)
-        framing = read_reference(self.posed, height, width)[1] if self.posed else None
+        reference, _ = read_image(self.reference, height, width)
+        framing = read_image(self.posed, height, width)[1] if self.posed else None
         return reference, read_pose(self.keypoints, height, width, framing)
-
-
-def write_png(image: Tensor, path: Path) -> None:
-    """Write a picture, 3 h w in -1..1: whole or not at all. Raises ValueError that names the file."""
-    aside = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            Image.fromarray(picture(image)).save(aside, format="PNG")
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({_reason(error)})") from error
 
 
 @torch.inference_mode()
@@ -249,7 +110,7 @@ def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, own_frame: bool
     try:
         lines = pairs.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{pairs}: not a readable pairs file ({_reason(error)})") from error
+        raise ValueError(f"{pairs}: not a readable pairs file ({reason(error)})") from error
     jobs = {}
     for number, line in enumerate(lines, start=1):
         target, *sources = (name.strip().removeprefix("img/") for name in line.split(","))

@@ -15,7 +15,7 @@ from torch import nn
 
 from nted_lite import checkpoint
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
-from nted_lite.data import people_source
+from nted_lite.data.people import people_source
 from nted_lite.training import train
 
 MODEL = ModelConfig(channels=(8, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from nted_lite import cli, preset
-from nted_lite.features import checkpoints
+from nted_lite.weights.hub import shipped
 
 TINY = [
     "--steps", "2", "--pairs", "1", "--draw-ahead", "1",
@@ -85,19 +85,19 @@ def test_bad_input_is_one_line(monkeypatch, tmp_path, words, line):
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        call(monkeypatch, *(word.format(tmp=tmp_path, shipped=checkpoints() / "people-64") for word in words))
+        call(monkeypatch, *(word.format(tmp=tmp_path, shipped=shipped("people-64")) for word in words))
     assert line in str(stopped.value) and "\n" not in str(stopped.value)
 
 
 def test_the_shipped_models_are_there():
     for name in ("people-64", "people-parser"):
-        assert {path.name for path in (checkpoints() / name).iterdir()} >= {
+        assert {path.name for path in (shipped(name)).iterdir()} >= {
             "README.md", "metrics.json", "model.safetensors",
         }  # fmt: skip
 
 
 def test_the_model_card_tells_what_the_preset_does():
-    card, chosen = (checkpoints() / "people-64" / "README.md").read_text(), preset("people-64")
+    card, chosen = (shipped("people-64") / "README.md").read_text(), preset("people-64")
     train, weights = chosen.train, chosen.train.weights
     assert f"{train.steps:,} steps of {train.pairs} pairs" in card
     losses = re.search(r"\*\*Losses\*\*.*?\n\n", card, re.S)[0]
@@ -111,7 +111,7 @@ def test_the_model_card_tells_what_the_preset_does():
 
 
 def test_the_model_card_takes_its_numbers_from_the_files_beside_it():
-    folder = checkpoints() / "people-64"
+    folder = shipped("people-64")
     card = " ".join((folder / "README.md").read_text().split())
     found = {}
     for name in ("without-adversary", "metrics"):

@@ -12,7 +12,8 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from nted_lite import checkpoint
-from nted_lite.data import Blocks, people_source
+from nted_lite.data.examples import Blocks
+from nted_lite.data.people import people_source
 from nted_lite.step import NotFinite, Trainer
 from nted_lite.training import train
 

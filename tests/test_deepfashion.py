@@ -16,10 +16,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from nted_lite import deepfashion
-from nted_lite.deepfashion import DeepFashion, Item, Store, deepfashion_source, read_pairs, shuffled, zoom
+from nted_lite.data import deepfashion
+from nted_lite.data.deepfashion import DeepFashion, Item, Store, deepfashion_source, read_pairs, shuffled, zoom
+from nted_lite.keypoints import read_keypoints, to_frame
 from nted_lite.people import SPLITS, render, sample_people, sample_poses
-from nted_lite.pose import pose_map, read_keypoints, to_frame
+from nted_lite.pose import pose_map
 
 lmdb = pytest.importorskip("lmdb")
 prep = pytest.importorskip("data_prep.deepfashion")

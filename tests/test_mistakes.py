@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
 
-from nted_lite.notebooks import FOLDER, execute
+from notebooks.make import FOLDER, execute
 
 # notebook: {mistake: (phrase, what stands there instead)}; the phrase occurs once in the notebook's code
 MISTAKES = {

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from nted_lite import notebooks
-from nted_lite.notebooks import FOLDER, check, equal, execute, main, normalise
+from notebooks import make
+from notebooks.make import FOLDER, execute, main, normalise
+from nted_lite.exercises import check, equal
 
 PATHS = sorted(FOLDER.glob("[0-9]*.ipynb"))
 HEADINGS = (
@@ -114,7 +115,7 @@ def test_outputs_are_whole_and_clean(path):
 @each_notebook
 def test_committed_as_normalised(path):
     notebook = read(path)
-    assert normalise(copy.deepcopy(notebook)) == notebook, "save notebooks with `python -m nted_lite.notebooks`"
+    assert normalise(copy.deepcopy(notebook)) == notebook, "save notebooks with `make notebooks`"
 
 
 @each_notebook
@@ -198,7 +199,7 @@ def test_a_second_run_changes_nothing():
     outputs = [output for cell in first.cells for output in cell.outputs]
     assert [output.output_type for output in outputs] == ["execute_result", "execute_result"]
     shown = outputs[1].data["application/vnd.jupyter.widget-view+json"]["model_id"]
-    assert shown in first.metadata["widgets"][notebooks.WIDGET_STATE]["state"]
+    assert shown in first.metadata["widgets"][make.WIDGET_STATE]["state"]
     assert re.fullmatch("0{30}..", shown)
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from test_golden import CONFIG, golden
 
 from nted_lite import NTED, Discriminator, preset
-from nted_lite.official import DISCRIMINATOR_NAMES, GENERATOR_NAMES, load, read
+from nted_lite.weights.official import DISCRIMINATOR_NAMES, GENERATOR_NAMES, load, read
 
 PUBLISHED = ("fashion-256", "fashion-512")
 TEXTURES = {"fashion-256": (16, 32, 64, 64), "fashion-512": (16, 32, 32, 64, 64)}  # at 16, 32, 64 ... rows

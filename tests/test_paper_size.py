@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 
 from nted_lite import preset
-from nted_lite.data import people_source
+from nted_lite.data.people import people_source
 from nted_lite.features import VGG19
 from nted_lite.step import Trainer
 

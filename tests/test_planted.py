@@ -16,7 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from nted_lite import NTED, Discriminator, TrainConfig, control, discriminator, layers, losses, model, step, texture
 from nted_lite.config import LossWeights
-from nted_lite.data import Views
+from nted_lite.data.examples import Views
 from nted_lite.step import Trainer
 
 

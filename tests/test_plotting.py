@@ -7,9 +7,10 @@ import seaborn
 import torch
 from matplotlib.figure import Figure
 
-from nted_lite import NTED, Textures, dataflow, plotting, preset
-from nted_lite.metrics import held_out
+from nted_lite import NTED, Textures, plotting, preset
+from nted_lite.evaluation.people import held_out
 from nted_lite.people import PARTS
+from nted_lite.plotting import system
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +71,14 @@ def test_figures_can_be_drawn(example):
             test.reference[0], made.extraction[3][0], made.image[0], made.distribution[3][0], groups
         ),
         plotting.show_measures({"model": {"x": bar}, "copy": {"x": bar}}, {"x": "a measure"}),
-        dataflow.show_dataflow(model, test.reference, test.pose, made, test.target_parts),
+        system.show_dataflow(model, test.reference, test.pose, made, test.target_parts),
     ]
     assert min(map(saved, figures)) > 3000
 
 
 def test_the_picture_grows_into_the_image(example):
     model, test, made = example
-    features, pictures = dataflow.growth(model, test.pose, Textures(made.textures, made.extraction))
+    features, pictures = system.growth(model, test.pose, Textures(made.textures, made.extraction))
     assert [tuple(picture.shape[-2:]) for picture in pictures] == [(16, 11), (32, 22), (64, 44)]
     assert features.shape[-2:] == (16, 11)
     assert torch.allclose(pictures[-1], made.image, atol=1e-6)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from nted_lite import pose as pose_module
-from nted_lite.pose import COLOURS, JOINTS, LIMBS, city_block, pose_map, read_keypoints, to_frame
+from nted_lite.keypoints import read_keypoints, to_frame
+from nted_lite.pose import COLOURS, JOINTS, LIMBS, city_block, pose_map
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "skeleton_maps.npz")
 KEYPOINTS = torch.tensor(GOLDEN["keypoints"])

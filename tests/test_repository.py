@@ -20,19 +20,15 @@ MODULES = sorted((ROOT / "nted_lite").rglob("*.py"))
 
 # Ground floor first: a room imports its own floor and the floors before it. What is not listed stands on the roof.
 FLOORS = (
-    {"layers", "texture", "pose", "people", "config", "official", "hub"},
+    {"config", "layers", "lists", "pose", "texture", "people", "weights", "exercises"},
     {"encoder", "renderer", "discriminator"},
     {"model"},
-    {"features", "losses", "data"},
-    {"checkpoint", "deepfashion"},
-    {"step"},
+    {"features", "losses", "images"},
+    {"keypoints", "data", "checkpoint"},
     {"training"},
-    {"metrics", "control", "variants"},
-    {"plotting", "widgets"},
-    {"transfer"},
-    {"pictures"},
-    {"evaluation"},
-    {"photographs"},
+    {"control", "variants", "transfer"},
+    {"plotting"},
+    {"evaluation", "widgets"},
     {"cli", "demo"},
 )
 # Distributions whose import name is another, or that come as a part of one that is declared.

@@ -10,7 +10,7 @@ from torch import nn
 
 from nted_lite import NTED
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
-from nted_lite.data import people_source
+from nted_lite.data.people import people_source
 from nted_lite.step import Trainer, learning_rate
 from nted_lite.training import train
 

@@ -12,31 +12,22 @@ from test_golden import CONFIG, golden
 
 from nted_lite import NTED, config, preset
 from nted_lite import transfer as module
+from nted_lite.checkpoint import load_model
 from nted_lite.config import Preset
-from nted_lite.features import checkpoints
+from nted_lite.images import Framing, read_image, write_png
+from nted_lite.keypoints import read_pose, to_frame
 from nted_lite.people import SPLITS, pairs
 from nted_lite.plotting import picture, stick_figures
-from nted_lite.pose import pose_map, to_frame
-from nted_lite.transfer import (
-    Framing,
-    Job,
-    load_model,
-    output_name,
-    read_jobs,
-    read_pose,
-    read_reference,
-    transfer,
-    transfer_file,
-    transfer_pairs,
-    write_png,
-)
+from nted_lite.pose import pose_map
+from nted_lite.transfer import Job, output_name, read_jobs, transfer, transfer_file, transfer_pairs
+from nted_lite.weights.hub import shipped
 
 SIZE = (64, 44)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model(checkpoints() / "people-64")
+    return load_model(shipped("people-64"))
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +149,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     image, colour = in_mode(mode)
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     image.save(path)
-    read, framing = read_reference(path, *SIZE)
+    read, framing = read_image(path, *SIZE)
     assert read.shape == (3, *SIZE) and read.dtype == torch.float32 and framing == Framing(0, 0, 44, 64, *SIZE)
     assert ((read + 1) * 127.5 - torch.tensor(colour)[:, None, None]).abs().max() < 0.01
 
@@ -175,7 +166,7 @@ def test_exif_rotation(tmp_path, turn):
     exif = Image.Exif()
     exif[0x0112] = turn
     stored.save(tmp_path / "a.png", exif=exif)
-    read, _ = read_reference(tmp_path / "a.png", *SIZE)
+    read, _ = read_image(tmp_path / "a.png", *SIZE)
     wanted = torch.full((3, *SIZE), -1.0)
     wanted[:, :20, :10] = 1
     assert torch.equal(read, wanted)
@@ -207,14 +198,14 @@ def test_a_published_picture_loses_its_borders(tmp_path):
     canvas = np.full((256, 256, 3), 255, np.uint8)
     canvas[:, 40:216] = np.random.default_rng(0).integers(0, 200, (256, 176, 3))
     Image.fromarray(canvas).save(tmp_path / "a.png")
-    read, _ = read_reference(tmp_path / "a.png", 256, 176)
+    read, _ = read_image(tmp_path / "a.png", 256, 176)
     assert (picture(read) == canvas[:, 40:216]).all()
 
 
 def test_a_photo_is_resized_whole_and_bicubically(tmp_path):
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1101, 750, 3), np.uint8))
     photo.save(tmp_path / "a.jpg", quality=95)
-    read, _ = read_reference(tmp_path / "a.jpg", *SIZE)
+    read, _ = read_image(tmp_path / "a.jpg", *SIZE)
     wanted = np.array(Image.open(tmp_path / "a.jpg").resize(SIZE[::-1], Image.Resampling.BICUBIC))
     assert (picture(read) == wanted).all()
 
@@ -245,7 +236,7 @@ def broken(folder, kind):
 )
 def test_a_broken_picture_is_named(tmp_path, kind):
     path = broken(tmp_path, kind)
-    assert one_line(read_reference, path, *SIZE).startswith(f"{path}: not a readable picture (")
+    assert one_line(read_image, path, *SIZE).startswith(f"{path}: not a readable picture (")
 
 
 # ----------------------------------------------------------------------------------------------------------- key points
@@ -269,7 +260,7 @@ def test_key_points_follow_the_picture(tmp_path, size, turned):
         exif[0x0112] = 6 if turned else 1
         image = image.transpose(Image.Transpose.ROTATE_90) if turned else image
         image.save(tmp_path / "a.png", exif=exif)
-        read, seen = read_reference(tmp_path / "a.png", 256, 176)
+        read, seen = read_image(tmp_path / "a.png", 256, 176)
         moved = read_pose(path, 256, 176, seen)
         weight = (read[0] + 1).double()
         across, down = torch.arange(176) + 0.5, torch.arange(256) + 0.5
@@ -454,13 +445,13 @@ def test_published_files(tmp_path, monkeypatch):
 def test_folders(model):
     assert isinstance(model, NTED) and not model.training
     assert (model.config.height, model.config.width) == SIZE
-    direct = NTED.from_pretrained(checkpoints() / "people-64").state_dict()
+    direct = NTED.from_pretrained(shipped("people-64")).state_dict()
     assert all(torch.equal(tensor, direct[name]) for name, tensor in model.state_dict().items())
 
 
 def bad_checkpoint(folder, kind):
     made = folder / ("a.pt" if kind in ("another preset", "damaged file", "no network") else "a")
-    written = json.loads((checkpoints() / "people-64/config.json").read_text())
+    written = json.loads((shipped("people-64") / "config.json").read_text())
     if kind == "another preset":
         torch.save({"net_G_ema": golden("generator_64")[0]}, made)
     elif kind == "damaged file":
@@ -478,7 +469,7 @@ def bad_checkpoint(folder, kind):
         if kind != "no config":
             (made / "config.json").write_bytes(text.encode(errors="surrogateescape"))
     if kind.startswith("a wrong"):
-        shutil.copy(checkpoints() / "people-64/model.safetensors", made)
+        shutil.copy(shipped("people-64") / "model.safetensors", made)
     if kind == "damaged weights":
         (made / "model.safetensors").write_bytes(bytes(7))
     if kind == "other weights":
@@ -511,7 +502,7 @@ def test_a_bad_checkpoint_is_named(tmp_path, kind, message):
 
 
 def test_bad_presets_and_devices():
-    folder = checkpoints() / "people-64"
+    folder = shipped("people-64")
     assert one_line(load_model, folder, "fashion-1024").startswith("no preset 'fashion-1024'; there are")
     for device in ("abacus", "cuda:99"):
         assert one_line(load_model, folder, "people-64", device).startswith(f"device '{device}' cannot be used (")

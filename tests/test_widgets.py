@@ -18,9 +18,9 @@ import traitlets
 from matplotlib.figure import Figure
 from PIL import Image
 
+from notebooks.make import FOLDER
 from nted_lite import NTED, preset
 from nted_lite.features import PeopleParser
-from nted_lite.notebooks import FOLDER
 from nted_lite.people import SPLITS, pairs
 from nted_lite.widgets import Panel, PoseCanvas, PoseEditor, Wardrobe
 

@@ -14,7 +14,7 @@ from crash import Pixels
 from safetensors.torch import save_file
 
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
-from nted_lite.data import people_source
+from nted_lite.data.people import people_source
 from nted_lite.step import Trainer
 
 MODEL = ModelConfig(channels=(12, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))

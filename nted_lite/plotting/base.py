@@ -17,9 +17,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from nted_lite.metrics import confusion
+from nted_lite.control import confusion
+from nted_lite.images import to_bytes
 from nted_lite.people import PARTS
-from nted_lite.pose import JOINTS, LIMBS
+from nted_lite.pose import JOINTS, LIMBS, stick_figures
 from nted_lite.texture import gather
 
 # From seaborn's "colorblind" palette; skin (face, arms, legs) is warm, cloth is cool.
@@ -48,15 +49,7 @@ def style() -> None:
 
 def picture(image: Tensor, scale: int = 1) -> np.ndarray:
     """3 h w in -1..1 -> (h scale) (w scale) 3, uint8: every pixel a square."""
-    pixels = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte()
-    return repeat(pixels, "c h w -> (h i) (w j) c", i=scale, j=scale).numpy()
-
-
-def stick_figures(pose: Tensor) -> Tensor:
-    """The figures in pose maps, in OpenPose's colours on white. b 20 h w -> b 3 h w in -1..1"""
-    figure = pose[:, :3].flip(1)  # the map holds blue first
-    drawn = reduce(figure, "b c h w -> b 1 h w", "max")
-    return torch.where(drawn > 0, figure, 1.0) * 2 - 1
+    return repeat(to_bytes(image), "c h w -> (h i) (w j) c", i=scale, j=scale).numpy()
 
 
 def part_pictures(parts: Tensor) -> Tensor:

@@ -30,3 +30,8 @@ def weights(url: str, begins: str, file: Path | None = None) -> Path:
         found = f"its sha256 begins with {digest[:8]}, not {begins}"
         raise ValueError(f"{file}: damaged, or another file: {found}; replace it by {url}")
     return file
+
+
+def shipped(name: str) -> Path:
+    """The folder of a model that ships with the repository, "people-64" say."""
+    return Path(__file__).resolve().parents[2] / "checkpoints" / name

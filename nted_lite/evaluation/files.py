@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-import torch
 from torch import Tensor
 
-from nted_lite.transfer import output_name, read_reference
+from nted_lite.images import read_image, to_bytes
+from nted_lite.transfer import output_name
 
 Picture = str | Path | Tensor
 """A file, or a tensor 3 h w: uint8, or floats in -1..1"""
@@ -18,7 +18,7 @@ Matched = list[tuple[Path, Path]]
 def read_picture(picture: Picture, height: int, width: int) -> tuple[Tensor, str]:
     """A picture as every measure sees it, and what was done to it.
 
-    picture  a file of any size and mode, read as `transfer.read_reference` does; a tensor has the right size already
+    picture  a file of any size and mode, read as `transfer.read_image` does; a tensor has the right size already
     returns  3 height width uint8; floats are rounded, so that a picture counts alike before and after it is saved
              "as it is", "resized", or "cut and resized"
     raises   ValueError that names what is wrong with a file or a tensor
@@ -28,14 +28,10 @@ def read_picture(picture: Picture, height: int, width: int) -> tuple[Tensor, str
             raise ValueError(f"a picture tensor is {tuple(picture.shape)}; (3, {height}, {width}) are measured")
         if not picture.isfinite().all():
             raise ValueError(f"a picture tensor {tuple(picture.shape)} holds values that are not finite")
-        return (_to_bytes(picture) if picture.is_floating_point() else picture), "as it is"
-    image, seen = read_reference(Path(picture), height, width)
+        return (to_bytes(picture) if picture.is_floating_point() else picture), "as it is"
+    image, seen = read_image(Path(picture), height, width)
     fits = "as it is" if (seen.height, seen.width) == (height, width) else "resized"
-    return _to_bytes(image), "cut and " * bool(seen.left or seen.top) + fits
-
-
-def _to_bytes(image: Tensor) -> Tensor:
-    return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return to_bytes(image), "cut and " * bool(seen.left or seen.top) + fits
 
 
 def published_name(source: str, target: str) -> str:

@@ -7,23 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from nted_lite.features import PeopleParser
-from nted_lite.metrics import (
-    confusion,
+from nted_lite.control import confusion
+from nted_lite.evaluation.measures import (
     entity_agreement,
     frechet,
-    held_out,
     l1,
     parser_distance,
     pooled_features,
     psnr,
-    seen_error,
-    seen_surface,
-    similarity,
     ssim,
-    swap_error,
     transport_accuracy,
 )
+from nted_lite.evaluation.people import held_out, seen_error, seen_surface, similarity, swap_error
+from nted_lite.features import PeopleParser
 from nted_lite.people import PARTS, SPLITS, pairs, render, sample_people, sample_poses
 from nted_lite.people.body import FRAME
 

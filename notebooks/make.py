@@ -1,7 +1,7 @@
-"""Run the course's notebooks, save them so that a second run changes nothing, and check a reader's exercises.
+"""Run the course's notebooks, and save them so that a second run changes nothing.
 
-    python -m nted_lite.notebooks            every notebook again, in the profile of NTED_PROFILE (cpu, if not set)
-    python -m nted_lite.notebooks 00_tour    one of them
+    python notebooks/make.py            every notebook again, in the profile of NTED_PROFILE (cpu, if not set)
+    python notebooks/make.py 00_tour    one of them
 
 A notebook is run in a fresh process from its first cell to its last. What differs between two equal runs is taken out
 before it is saved: times, random ids, messages on stderr. `nbclient` and `nbformat` come with the extra `test`.
@@ -11,72 +11,18 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+FOLDER = Path(__file__).resolve().parent
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
-
-
-def check(trial: Callable[[], None]) -> bool:
-    """Try an exercise and print `passed`, `not attempted`, or `not yet:` with what is wrong; never raises.
-
-    trial    asserts what must hold, each with a hint; an answer that still raises NotImplementedError is not an attempt
-    returns  whether it passed
-    """
-    try:
-        trial()
-    except NotImplementedError:
-        print("not attempted")
-    except AssertionError as error:
-        print(f"not yet: {error}")
-    except Exception as error:  # whatever a reader's code may do, the notebook goes on
-        print(f"not yet: your code raised {type(error).__name__}: {error}")
-    else:
-        print("passed")
-        return True
-    return False
-
-
-def equal(ours: Callable, theirs: Callable, *inputs: Tensor, tolerance: float = 1e-5) -> None:
-    """Prove that two functions, or two modules, compute the same: equal values and equal gradients.
-
-    inputs     tensors that both are called with; floating-point ones get gradients
-    tolerance  largest difference allowed, relative to the largest number
-    raises     AssertionError that says which differ, and by how much
-
-    Gradients are taken along one random direction of the outputs (a tensor, or a tuple of tensors), with respect to
-    the inputs and, if both are modules, to their parameters, in the order in which they were made.
-    """
-    sides = []
-    for function in (ours, theirs):
-        leaves = [x.detach().clone().requires_grad_(x.is_floating_point()) for x in inputs]
-        with torch.enable_grad():
-            values = function(*leaves)
-            values = [values] if isinstance(values, Tensor) else list(values)
-            direction = [torch.randn(v.shape, generator=torch.Generator().manual_seed(0)).to(v) for v in values]
-            wanted = [x for x in leaves if x.requires_grad]
-            if isinstance(ours, nn.Module) and isinstance(theirs, nn.Module):
-                wanted += list(function.parameters())
-            gradients = torch.autograd.grad(values, wanted, direction, materialize_grads=True)
-        sides.append({"values": values, "gradients": gradients})
-    for kind in ("values", "gradients"):
-        mine, true = sides[0][kind], sides[1][kind]
-        shapes = [[tuple(x.shape) for x in side] for side in (mine, true)]
-        assert shapes[0] == shapes[1], f"{kind} differ in shape: {shapes[0]} and {shapes[1]}"
-        gap = torch.stack([(a - b).abs().max() / b.abs().max().clamp_min(1e-12) for a, b in zip(mine, true)]).max()
-        assert gap <= tolerance, f"{kind} differ by {gap:.2g} of the largest"
-    print(f"equal: values and gradients differ by less than {tolerance:.0e} of the largest")
 
 
 def execute(notebook: "NotebookNode", profile: str = "cpu", timeout: int = 3600) -> "NotebookNode":

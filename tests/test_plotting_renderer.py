@@ -6,7 +6,7 @@ import torch
 
 from nted_lite.layers import blur_kernel, upsample
 from nted_lite.plotting import picture
-from nted_lite.plotting.rendering import show_changes, show_grids, show_sums
+from nted_lite.plotting.renderer import show_changes, show_grids, show_sums
 
 
 def pictures(figure):

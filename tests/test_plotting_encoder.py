@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from nted_lite.people import PARTS, SPLITS, pairs
-from nted_lite.plotting import scales
+from nted_lite.plotting import encoder as scales
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,6 @@
-"""How good a model is: measures of any pictures, and of synthetic people, who know the truth about themselves.
-
-The test sets and the tables that are made with these measures are in `evaluation`.
-"""
+"""The formulas of every measure: add a measure here. Test sets, protocols and tables are in `people` and `photos`."""
 
 import importlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,12 +10,10 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from nted_lite import hub
+from nted_lite.control import shrink
 from nted_lite.features import PeopleParser
-from nted_lite.people import PARTS, SPLITS, View, pairs, render, sample_people, sample_poses, swap
-from nted_lite.people.body import FRAME
-from nted_lite.people.shapes import PRIMITIVES
-from nted_lite.pose import pose_map
+from nted_lite.people import PARTS
+from nted_lite.weights import hub
 
 BACKBONES = {
     "LPIPS": ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"),
@@ -129,23 +123,6 @@ def inception_distance() -> nn.Module:
     return FrechetInceptionDistance(feature=2048, antialias=True)
 
 
-def confusion(distribution: Tensor, parts: Tensor) -> Tensor:
-    """How many pixels of each part each texture rules.
-
-    distribution  b k h w; a pixel belongs to the texture with the largest share
-    parts         b H W true labels, resized (nearest) to the map
-    returns       k p     counts over the whole batch
-    """
-    k = distribution.shape[1]
-    code = distribution.argmax(1) * len(PARTS) + _shrink(parts, distribution)
-    return rearrange(torch.bincount(code.flatten(), minlength=k * len(PARTS)), "(k p) -> k p", p=len(PARTS))
-
-
-def _shrink(labels: Tensor, maps: Tensor) -> Tensor:
-    """Labels b H W at the size of maps b k h w (nearest)."""
-    return F.interpolate(labels[:, None].float(), size=maps.shape[-2:], mode="nearest")[:, 0].long()
-
-
 def entity_agreement(counts: Tensor) -> dict[str, float]:
     """Do textures find the parts of a body by themselves?
 
@@ -189,93 +166,16 @@ def transport_accuracy(
     From target position to reference position by way of every k, summed over the positions of a part: first the part
     that each texture was taken from, P(part | k), then a mixture of these by the distribution.
     """
-    taken = F.one_hot(_shrink(reference_parts, extraction), len(PARTS)).to(extraction.dtype)
+    taken = F.one_hot(shrink(reference_parts, extraction), len(PARTS)).to(extraction.dtype)
     taken = einsum(extraction, taken, "b k h w, b h w p -> b k p")
-    wanted = F.one_hot(_shrink(target_parts, distribution), len(PARTS)).to(extraction.dtype)
+    wanted = F.one_hot(shrink(target_parts, distribution), len(PARTS)).to(extraction.dtype)
     right = einsum(distribution, taken, wanted, "b k h w, b k p, b h w p -> b h w")
-    where = _shrink(where, distribution)
-    return _known(_mean(right[:, None], where), where)
+    where = shrink(where, distribution)
+    return known(_mean(right[:, None], where), where)
 
 
-def _known(values: Tensor, mask: Tensor) -> Tensor:
+def known(values: Tensor, mask: Tensor) -> Tensor:
     """Means over a mask b h w -> the same, NaN where the mask is empty."""
     return torch.where(reduce(mask, "b h w -> b", "max") > 0, values, torch.nan)
 
 
-def seen_surface(reference: View, target: View) -> Tensor:
-    """Which pixels of the target show a point of the body that the reference shows too. -> b h w bool
-
-    Surfaces are cut into patches a pixel wide (at zoom 1). A patch is seen if the reference has a pixel on it or on one
-    of the eight around it, of the same primitive. The background is never seen.
-    """
-    size, row = FRAME / target.parts.shape[-2], 2**13  # metres; more patches than any primitive has in a row
-
-    def patches(view: View) -> tuple[Tensor, Tensor]:
-        """Where the person is, and a number for the patch at each of these pixels."""
-        person = view.primitive >= 0
-        u, v = rearrange((view.surface / size).round().long() + row // 2, "b uv h w -> uv b h w")[:, person]
-        return person, ((person.nonzero()[:, 0] * len(PRIMITIVES) + view.primitive[person]) * row + u) * row + v
-
-    (_, known), (person, wanted) = patches(reference), patches(target)
-    around = [wanted + du * row + dv for du in (-1, 0, 1) for dv in (-1, 0, 1)]
-    seen = torch.zeros_like(person)
-    seen[person] = torch.isin(torch.stack(around), known.unique()).any(0)
-    return seen
-
-
-@dataclass(frozen=True)
-class Test:
-    """Some held-out people: two views, a donor's top, and the truth about wearing it."""
-
-    reference: Tensor
-    pose: Tensor
-    target: Tensor
-    reference_parts: Tensor
-    target_parts: Tensor
-    donor: Tensor
-    """b 3 h w: another person, whose top is taken"""
-    swapped: Tensor
-    """b 3 h w: the true picture of the target pose in the donor's top"""
-    garment: Tensor
-    """b h w bool: where either top is, before or after the swap"""
-    seen: Tensor
-    """b h w bool: where the target shows a surface that the reference shows too"""
-
-
-def held_out(index: Tensor, height: int = 64) -> Test:
-    """The test people of these numbers; the donor of person i is person i + 1 of the same split."""
-    seed = SPLITS["test"]
-    pair = pairs(seed, index, height)
-    donors = sample_people(seed, index + 1)
-    donor = render(donors, sample_poses(seed, index + 1, 0), height)
-    swapped = render(swap(pair.people, donors, "top"), sample_poses(seed, index, 1), height)
-    top = PARTS.index("top")
-    target = pair.target
-    return Test(
-        pair.reference.image, pose_map(target.keypoints, target.visible, height), target.image, pair.reference.parts,
-        target.parts, donor.image, swapped.image, (swapped.parts == top) | (target.parts == top),
-        seen_surface(pair.reference, target),
-    )  # fmt: skip
-
-
-def similarity(made: Tensor, test: Test, parser: PeopleParser) -> dict[str, Tensor]:
-    """Every measure of a picture against the true target; -> b each"""
-    person = test.target_parts != PARTS.index("background")
-    return {
-        "psnr": psnr(made, test.target),
-        "ssim": ssim(made, test.target),
-        "person_psnr": psnr(made, test.target, person),
-        "person_l1": l1(made, test.target, person),
-        "parser_distance": parser_distance(made, test.target, parser),
-    }
-
-
-def swap_error(made: Tensor, test: Test) -> dict[str, Tensor]:
-    """L1 to the true picture in the other top, inside the garment and outside it; -> b each"""
-    return {"inside": l1(made, test.swapped, test.garment), "outside": l1(made, test.swapped, ~test.garment)}
-
-
-def seen_error(made: Tensor, test: Test) -> dict[str, Tensor]:
-    """L1 on the person, where the reference shows the surface, and where it does not; -> b each, NaN if nowhere"""
-    masks = {"seen": test.seen, "unseen": (test.target_parts != PARTS.index("background")) & ~test.seen}
-    return {name: _known(l1(made, test.target, mask), mask) for name, mask in masks.items()}

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from nted_lite.people import render, sample_people, sample_poses
-from nted_lite.plotting import people as figures
+from nted_lite.plotting import people_and_poses as figures
 from nted_lite.pose import pose_map
 
 INDEX = torch.arange(2)

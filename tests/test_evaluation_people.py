@@ -7,14 +7,14 @@ import math
 import pytest
 import torch
 
-from nted_lite import NTED, evaluation, metrics
-from nted_lite.evaluation import BASELINES, evaluate_people, interval, part_colours, report
+from nted_lite import NTED
+from nted_lite.evaluation import measures, people
+from nted_lite.evaluation.people import BASELINES, evaluate_people, held_out, interval, part_colours, report
 from nted_lite.features import PeopleParser, people_parser
-from nted_lite.metrics import held_out
 from nted_lite.people import PARTS
 
 SIZE = (64, 44)
-PUBLISHED = dict(metrics.BACKBONES)
+PUBLISHED = dict(measures.BACKBONES)
 
 
 def test_interval():
@@ -89,7 +89,7 @@ def test_a_model_that_knows_the_answer(parser):
             return type("Made", (), {"image": tests.target[n], "extraction": [extraction], "distribution": [maps[1]]})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "wear", lambda model, parser, reference, donor, pose: (model(reference, pose), None))
+        patch.setattr(people, "wear", lambda model, parser, reference, donor, pose: (model(reference, pose), None))
         measured = evaluate_people(Knows(), parser, people=6, batch=4)
     assert measured["seen"]["model"]["unseen"]["mean"] == measured["seen"]["model"]["seen"]["mean"] == 0
     assert measured["transport"]["operation 0"]["accuracy"]["mean"] == pytest.approx(1, abs=1e-5)

@@ -7,7 +7,13 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from nted_lite.plotting.extraction import average_colours, effective_positions, show_averages, show_texture, tint
+from nted_lite.plotting.texture_extraction import (
+    average_colours,
+    effective_positions,
+    show_averages,
+    show_texture,
+    tint,
+)
 
 
 @pytest.fixture

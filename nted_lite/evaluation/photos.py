@@ -14,12 +14,19 @@ from einops import rearrange
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nted_lite import metrics
-from nted_lite.deepfashion import DeepFashion, Store, deepfashion_source
-from nted_lite.evaluation import Rows, append, intervals, table
+from nted_lite.data.deepfashion import DeepFashion, Store, deepfashion_source
+from nted_lite.evaluation import measures
+from nted_lite.evaluation.files import (
+    Picture,
+    all_pictures,
+    find_made,
+    match_pictures,
+    read_picture,
+    read_picture_pairs,
+)
+from nted_lite.evaluation.people import Rows, append, intervals, table
+from nted_lite.images import TOLERANCE
 from nted_lite.model import NTED
-from nted_lite.pictures import Picture, all_pictures, find_made, match_pictures, read_picture, read_picture_pairs
-from nted_lite.transfer import TOLERANCE
 
 
 @torch.no_grad()
@@ -33,9 +40,9 @@ def evaluate_pictures(
     height, width  pixels at which they are compared
     reference_set  what FID compares the made pictures with: the training pictures, as is usual; None: the true ones
     returns        "protocol"; "measures": mean and interval of each; "fid": one number. It can be saved as JSON.
-    raises         ValueError for a broken picture, for fewer than 2 of a kind, and as `metrics.backbone`
+    raises         ValueError for a broken picture, for fewer than 2 of a kind, and as `measures.backbone`
     """
-    network, fid = metrics.lpips_network().to(device), metrics.inception_distance().to(device)
+    network, fid = measures.lpips_network().to(device), measures.inception_distance().to(device)
     rows: Rows = {}
     done = {"made": Counter(), "true": Counter(), "reference": Counter()}
 
@@ -51,9 +58,9 @@ def evaluate_pictures(
             fid.update(true, real=True)
         made, true = made / 127.5 - 1, true / 127.5 - 1
         append(rows, "", {
-            "psnr": metrics.psnr(made, true),
-            "ssim": metrics.ssim(made, true),
-            "lpips": metrics.lpips(made, true, network),
+            "psnr": measures.psnr(made, true),
+            "ssim": measures.ssim(made, true),
+            "lpips": measures.lpips(made, true, network),
         })
     if reference_set is None:
         done["reference"] = done["true"]

@@ -27,8 +27,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nted_lite.data import Source, Views
-from nted_lite.pose import MISSING, pose_map, read_keypoints, to_frame
+from nted_lite.data.examples import Source, Views
+from nted_lite.pose import MISSING, pose_map
+from nted_lite.keypoints import read_keypoints, to_frame
 
 PREPARE = "python data_prep/deepfashion.py --images IMAGES --annotations ANNOTATIONS --out {root} --heights {height}"
 LARGEST_SCALE = 1.1  # of the random zoom

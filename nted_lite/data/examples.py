@@ -61,24 +61,6 @@ Source = Callable[[Tensor, torch.device], Views]
 """Makes training data: (numbers of the pairs, device) -> their two views; pair i is always the same"""
 
 
-def people_source(height: int, seed: int = SPLITS["train"]) -> Source:
-    """Synthetic people, drawn when they are asked for."""
-
-    def draw(index: Tensor, device: torch.device) -> Views:
-        pair = pairs(seed, index, height, device)
-        views = (pair.reference, pair.target)
-        keypoints = torch.stack([torch.where(view.visible[..., None], view.keypoints, MISSING) for view in views])
-        poses = pose_map(rearrange(keypoints, "v b j xy -> (v b) j xy"), height=height)
-        return Views(
-            images=torch.stack([view.image for view in views]),
-            keypoints=keypoints,
-            poses=rearrange(poses, "(v b) c h w -> v b c h w", v=2),
-            parts=torch.stack([view.parts for view in views]),
-        )
-
-    return draw
-
-
 class Blocks:
     """Views for several steps at a time, the next block prepared in the background while the present one is used.
 

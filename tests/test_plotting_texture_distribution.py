@@ -8,8 +8,8 @@ import torch
 from test_plotting import saved
 
 from benchmarks import attention
-from nted_lite.plotting import distribution as plots
 from nted_lite.plotting import picture
+from nted_lite.plotting import texture_distribution as plots
 from nted_lite.texture import scatter
 
 MEASURED = json.loads(Path(attention.__file__).with_suffix(".json").read_text())

@@ -11,15 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from nted_lite import NTED, cli, metrics, photographs, preset
-from nted_lite.deepfashion import DeepFashion
+from nted_lite import NTED, cli, preset
+from nted_lite.data.deepfashion import DeepFashion
+from nted_lite.evaluation import measures, photos
+from nted_lite.evaluation.files import find_made, match_pictures, published_name, read_picture, read_picture_pairs
+from nted_lite.evaluation.photos import evaluate_pictures, report
 from nted_lite.people import SPLITS, pairs
-from nted_lite.photographs import evaluate_pictures, report
-from nted_lite.pictures import find_made, match_pictures, published_name, read_picture, read_picture_pairs
 from nted_lite.transfer import output_name
 
 SIZE = (64, 44)
-PUBLISHED = dict(metrics.BACKBONES)
+PUBLISHED = dict(measures.BACKBONES)
 
 
 # ---------------------------------------------------------------------------------------------- the libraries, for real
@@ -53,13 +54,13 @@ def hub(tmp_path_factory):
     starts = {}
     torch.manual_seed(0)
     for measure, network in networks.items():
-        file = folder / "hub" / "checkpoints" / metrics.BACKBONES[measure][0].rpartition("/")[2]
+        file = folder / "hub" / "checkpoints" / measures.BACKBONES[measure][0].rpartition("/")[2]
         torch.save(filled(network), file)
-        starts[measure] = (metrics.BACKBONES[measure][0], hashlib.sha256(file.read_bytes()).hexdigest()[:8])
+        starts[measure] = (measures.BACKBONES[measure][0], hashlib.sha256(file.read_bytes()).hexdigest()[:8])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(folder))
         patch.setattr(torch.hub, "_hub_dir", None)
-        patch.setattr(metrics, "BACKBONES", starts)
+        patch.setattr(measures, "BACKBONES", starts)
         yield folder / "hub" / "checkpoints"
 
 
@@ -113,7 +114,7 @@ def test_libraries_get_what_they_expect(hub, folders, measured):
     fid = FrechetInceptionDistance(2048)  # its pictures are uint8
     features = [fid.inception(torch.tensor(pictures)) for pictures in (wrong, true[:2])]
     assert features[0].shape == (4, 2048) and features[0].std() > 1e-3  # the random network is alive
-    assert measured[1]["fid"] == pytest.approx(metrics.frechet(*features), rel=1e-3)
+    assert measured[1]["fid"] == pytest.approx(measures.frechet(*features), rel=1e-3)
 
 
 def test_protocol_is_reported(measured):
@@ -135,10 +136,10 @@ def test_too_few_pictures(hub, folders):
 
 
 def test_a_backbone_with_another_hash_is_refused(hub, monkeypatch):
-    assert metrics.backbone("FID").parent == hub
-    monkeypatch.setattr(metrics, "BACKBONES", {"LPIPS": (metrics.BACKBONES["LPIPS"][0], "01234567")})
+    assert measures.backbone("FID").parent == hub
+    monkeypatch.setattr(measures, "BACKBONES", {"LPIPS": (measures.BACKBONES["LPIPS"][0], "01234567")})
     with pytest.raises(ValueError, match=r"alexnet-owt-7be5be79.pth: damaged, .* not 01234567; replace it by https://"):
-        metrics.lpips_network()
+        measures.lpips_network()
 
 
 def test_a_missing_backbone_is_fetched_or_asked_for(hub, monkeypatch, tmp_path):
@@ -148,7 +149,7 @@ def test_a_missing_backbone_is_fetched_or_asked_for(hub, monkeypatch, tmp_path):
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", fails)
-    for build, name in ((metrics.lpips_network, "alexnet-owt-7be5be79"), (metrics.inception_distance, "weights-inc")):
+    for build, name in ((measures.lpips_network, "alexnet-owt-7be5be79"), (measures.inception_distance, "weights-inc")):
         with pytest.raises(ValueError, match=rf"hub.checkpoints.{name}.* download failed .*no network.*; put https://"):
             build()
     fetched = []
@@ -158,15 +159,15 @@ def test_a_missing_backbone_is_fetched_or_asked_for(hub, monkeypatch, tmp_path):
         (tmp_path / "hub" / "checkpoints" / file).write_bytes((hub / url.rpartition("/")[2]).read_bytes())
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
-    metrics.backbone("LPIPS"), metrics.backbone("LPIPS")
-    assert fetched == [metrics.BACKBONES["LPIPS"]]  # once
+    measures.backbone("LPIPS"), measures.backbone("LPIPS")
+    assert fetched == [measures.BACKBONES["LPIPS"]]  # once
 
 
 def test_backbones_are_those_of_the_libraries(hub):
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
     from torchvision.models import AlexNet_Weights
 
-    urls = [url for url, _ in metrics.BACKBONES.values()]
+    urls = [url for url, _ in measures.BACKBONES.values()]
     assert urls == [AlexNet_Weights.DEFAULT.url, URL_INCEPTION_V3]
 
 
@@ -181,7 +182,7 @@ def test_a_missing_library_is_one_line(monkeypatch, library):
         monkeypatch.setitem(sys.modules, name, sys.modules[__name__])  # any module: only its presence is looked at
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ValueError, match=rf'LPIPS: .*{library}.*; pip install "nted-lite\[eval\]"'):
-        metrics.lpips_network()
+        measures.lpips_network()
 
 
 # --------------------------------------------------------------------------------------------------------- reading them
@@ -338,7 +339,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def by_model(hub, data):
-    return photographs.evaluate_deepfashion(NTED(preset("people-64").model).eval(), data)
+    return photos.evaluate_deepfashion(NTED(preset("people-64").model).eval(), data)
 
 
 def test_a_model_on_test_pairs(by_model):
@@ -352,7 +353,7 @@ def test_pictures_of_test_pairs(by_model, data, tmp_path):
     test = DeepFashion(data, 64, "test")
     for target, sources in test.items:
         Image.fromarray(test.store.image(target)).save(tmp_path / output_name(sources[0], target))
-    measured = photographs.evaluate_folder(tmp_path, data=data, height=64)
+    measured = photos.evaluate_folder(tmp_path, data=data, height=64)
     assert measured["measures"]["ssim"]["mean"] == pytest.approx(1, abs=1e-5)
     assert measured["protocol"]["fid reference"] == by_model["protocol"]["fid reference"]
     assert measured["fid"] < by_model["fid"]
@@ -369,4 +370,4 @@ def test_the_command_prints_the_protocol_and_saves_it(hub, folders, tmp_path, mo
 
 def test_a_folder_needs_its_truth(folders):
     with pytest.raises(ValueError, match="true: give --truth, a folder with the true pictures, or --data"):
-        photographs.evaluate_folder(folders / "true")
+        photos.evaluate_folder(folders / "true")

@@ -1,18 +1,23 @@
 """The protocol on synthetic people: which are drawn, every measure of them, and the tables beside the baselines."""
 
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from einops import rearrange, reduce
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nted_lite import metrics
-from nted_lite.control import wear
+from nted_lite.control import confusion, wear
+from nted_lite.evaluation import measures
+from nted_lite.evaluation.measures import known, l1, parser_distance, psnr, ssim
 from nted_lite.features import PeopleParser
-from nted_lite.metrics import Test, held_out, similarity, swap_error
 from nted_lite.model import NTED
-from nted_lite.people import PARTS, SPLITS, render, sample_people, sample_poses, swap
+from nted_lite.people import PARTS, SPLITS, View, pairs, render, sample_people, sample_poses, swap
+from nted_lite.people.body import FRAME
+from nted_lite.people.shapes import PRIMITIVES
+from nted_lite.pose import pose_map
 
 BASELINES = ("copy", "mean image", "part colours")
 MEAN_OF = 256  # training pictures in the mean image
@@ -20,6 +25,85 @@ MEAN_OF = 256  # training pictures in the mean image
 Rows = dict[str, dict[str, list[Tensor]]]
 """Row of a table -> measure -> its values, b of each batch"""
 
+
+
+def seen_surface(reference: View, target: View) -> Tensor:
+    """Which pixels of the target show a point of the body that the reference shows too. -> b h w bool
+
+    Surfaces are cut into patches a pixel wide (at zoom 1). A patch is seen if the reference has a pixel on it or on one
+    of the eight around it, of the same primitive. The background is never seen.
+    """
+    size, row = FRAME / target.parts.shape[-2], 2**13  # metres; more patches than any primitive has in a row
+
+    def patches(view: View) -> tuple[Tensor, Tensor]:
+        """Where the person is, and a number for the patch at each of these pixels."""
+        person = view.primitive >= 0
+        u, v = rearrange((view.surface / size).round().long() + row // 2, "b uv h w -> uv b h w")[:, person]
+        return person, ((person.nonzero()[:, 0] * len(PRIMITIVES) + view.primitive[person]) * row + u) * row + v
+
+    (_, known), (person, wanted) = patches(reference), patches(target)
+    around = [wanted + du * row + dv for du in (-1, 0, 1) for dv in (-1, 0, 1)]
+    seen = torch.zeros_like(person)
+    seen[person] = torch.isin(torch.stack(around), known.unique()).any(0)
+    return seen
+
+
+@dataclass(frozen=True)
+class Test:
+    """Some held-out people: two views, a donor's top, and the truth about wearing it."""
+
+    reference: Tensor
+    pose: Tensor
+    target: Tensor
+    reference_parts: Tensor
+    target_parts: Tensor
+    donor: Tensor
+    """b 3 h w: another person, whose top is taken"""
+    swapped: Tensor
+    """b 3 h w: the true picture of the target pose in the donor's top"""
+    garment: Tensor
+    """b h w bool: where either top is, before or after the swap"""
+    seen: Tensor
+    """b h w bool: where the target shows a surface that the reference shows too"""
+
+
+def held_out(index: Tensor, height: int = 64) -> Test:
+    """The test people of these numbers; the donor of person i is person i + 1 of the same split."""
+    seed = SPLITS["test"]
+    pair = pairs(seed, index, height)
+    donors = sample_people(seed, index + 1)
+    donor = render(donors, sample_poses(seed, index + 1, 0), height)
+    swapped = render(swap(pair.people, donors, "top"), sample_poses(seed, index, 1), height)
+    top = PARTS.index("top")
+    target = pair.target
+    return Test(
+        pair.reference.image, pose_map(target.keypoints, target.visible, height), target.image, pair.reference.parts,
+        target.parts, donor.image, swapped.image, (swapped.parts == top) | (target.parts == top),
+        seen_surface(pair.reference, target),
+    )  # fmt: skip
+
+
+def similarity(made: Tensor, test: Test, parser: PeopleParser) -> dict[str, Tensor]:
+    """Every measure of a picture against the true target; -> b each"""
+    person = test.target_parts != PARTS.index("background")
+    return {
+        "psnr": psnr(made, test.target),
+        "ssim": ssim(made, test.target),
+        "person_psnr": psnr(made, test.target, person),
+        "person_l1": l1(made, test.target, person),
+        "parser_distance": parser_distance(made, test.target, parser),
+    }
+
+
+def swap_error(made: Tensor, test: Test) -> dict[str, Tensor]:
+    """L1 to the true picture in the other top, inside the garment and outside it; -> b each"""
+    return {"inside": l1(made, test.swapped, test.garment), "outside": l1(made, test.swapped, ~test.garment)}
+
+
+def seen_error(made: Tensor, test: Test) -> dict[str, Tensor]:
+    """L1 on the person, where the reference shows the surface, and where it does not; -> b each, NaN if nowhere"""
+    masks = {"seen": test.seen, "unseen": (test.target_parts != PARTS.index("background")) & ~test.seen}
+    return {name: known(l1(made, test.target, mask), mask) for name, mask in masks.items()}
 
 
 @torch.no_grad()
@@ -44,15 +128,15 @@ def evaluate_people(model: NTED, parser: PeopleParser, people: int = 1024, batch
         }  # fmt: skip
         for name, picture in pictures.items():
             append(tables["similarity"], name, similarity(picture, test, parser))
-            append(tables["seen"], name, metrics.seen_error(picture, test))
-            append(tables["features"], name, {"pooled": metrics.pooled_features(picture, parser)})
+            append(tables["seen"], name, seen_error(picture, test))
+            append(tables["features"], name, {"pooled": measures.pooled_features(picture, parser)})
         worn, _ = wear(model, parser, test.reference, test.donor, test.pose)
         append(tables["swap"], "no swap", swap_error(made.image, test))
         append(tables["swap"], "swap", swap_error(worn.image, test))
         append(tables["swap"], "drawn in it", swap_error(_drawn_in_it(model, index, test), test))
         for number, maps in enumerate(zip(made.extraction, made.distribution, strict=True)):
             append(tables["transport"], f"operation {number}", _transport(*maps, test))
-        found = [metrics.confusion(d, test.target_parts) for d in made.distribution]
+        found = [confusion(d, test.target_parts) for d in made.distribution]
         counts = [a + b for a, b in zip(counts, found, strict=True)] if counts else found
     features = tables.pop("features")
     measured = {name: intervals(rows) for name, rows in tables.items()}
@@ -60,7 +144,7 @@ def evaluate_people(model: NTED, parser: PeopleParser, people: int = 1024, batch
     return {
         "people": people, "split": "test", "seed": SPLITS["test"], "size": [height, model.config.width], **measured,
         "swap_ratio": {side: swapped[side]["mean"] / kept[side]["mean"] for side in ("inside", "outside")},
-        "entities": [metrics.entity_agreement(c) for c in counts],
+        "entities": [measures.entity_agreement(c) for c in counts],
         "fd_people": _fd_people(features, training, parser, batch),
     }  # fmt: skip
 
@@ -82,18 +166,18 @@ def _transport(extraction: Tensor, distribution: Tensor, test: Test) -> dict[str
     """Transport accuracy of the surface seen in both pictures, and what a flat extraction would reach. -> b each"""
     flat = torch.full_like(extraction, 1 / extraction[0, 0].numel())
     return {
-        name: metrics.transport_accuracy(maps, distribution, test.reference_parts, test.target_parts, test.seen)
+        name: measures.transport_accuracy(maps, distribution, test.reference_parts, test.target_parts, test.seen)
         for name, maps in (("accuracy", extraction), ("by chance", flat))
     }
 
 
 def _fd_people(features: Rows, training: Tensor, parser: PeopleParser, batch: int) -> dict:
     """Frechet distances to the training pictures, of each row."""
-    true = torch.cat([metrics.pooled_features(pictures, parser) for pictures in training.split(batch)])
+    true = torch.cat([measures.pooled_features(pictures, parser) for pictures in training.split(batch)])
     return {
         "features": f"people parser, {true.shape[1]} channels of its three scales, each averaged over the picture",
         "reference": f"{len(true)} pictures of the training split",
-        "rows": {row: metrics.frechet(torch.cat(values["pooled"]), true) for row, values in features.items()},
+        "rows": {row: measures.frechet(torch.cat(values["pooled"]), true) for row, values in features.items()},
     }
 
 

@@ -1,0 +1,1 @@
+"""What a training sees: the contract, synthetic people, DeepFashion."""

@@ -1,0 +1,57 @@
+"""What the exercises of the course call: a check that never stops a notebook, and a proof that two things are equal."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def check(trial: Callable[[], None]) -> bool:
+    """Try an exercise and print `passed`, `not attempted`, or `not yet:` with what is wrong; never raises.
+
+    trial    asserts what must hold, each with a hint; an answer that still raises NotImplementedError is not an attempt
+    returns  whether it passed
+    """
+    try:
+        trial()
+    except NotImplementedError:
+        print("not attempted")
+    except AssertionError as error:
+        print(f"not yet: {error}")
+    except Exception as error:  # whatever a reader's code may do, the notebook goes on
+        print(f"not yet: your code raised {type(error).__name__}: {error}")
+    else:
+        print("passed")
+        return True
+    return False
+
+
+def equal(ours: Callable, theirs: Callable, *inputs: Tensor, tolerance: float = 1e-5) -> None:
+    """Prove that two functions, or two modules, compute the same: equal values and equal gradients.
+
+    inputs     tensors that both are called with; floating-point ones get gradients
+    tolerance  largest difference allowed, relative to the largest number
+    raises     AssertionError that says which differ, and by how much
+
+    Gradients are taken along one random direction of the outputs (a tensor, or a tuple of tensors), with respect to
+    the inputs and, if both are modules, to their parameters, in the order in which they were made.
+    """
+    sides = []
+    for function in (ours, theirs):
+        leaves = [x.detach().clone().requires_grad_(x.is_floating_point()) for x in inputs]
+        with torch.enable_grad():
+            values = function(*leaves)
+            values = [values] if isinstance(values, Tensor) else list(values)
+            direction = [torch.randn(v.shape, generator=torch.Generator().manual_seed(0)).to(v) for v in values]
+            wanted = [x for x in leaves if x.requires_grad]
+            if isinstance(ours, nn.Module) and isinstance(theirs, nn.Module):
+                wanted += list(function.parameters())
+            gradients = torch.autograd.grad(values, wanted, direction, materialize_grads=True)
+        sides.append({"values": values, "gradients": gradients})
+    for kind in ("values", "gradients"):
+        mine, true = sides[0][kind], sides[1][kind]
+        shapes = [[tuple(x.shape) for x in side] for side in (mine, true)]
+        assert shapes[0] == shapes[1], f"{kind} differ in shape: {shapes[0]} and {shapes[1]}"
+        gap = torch.stack([(a - b).abs().max() / b.abs().max().clamp_min(1e-12) for a, b in zip(mine, true)]).max()
+        assert gap <= tolerance, f"{kind} differ by {gap:.2g} of the largest"
+    print(f"equal: values and gradients differ by less than {tolerance:.0e} of the largest")

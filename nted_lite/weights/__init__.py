@@ -1,0 +1,1 @@
+"""Weight files: what other projects publish, and where files of weights lie."""
