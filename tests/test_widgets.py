@@ -8,6 +8,7 @@ import time
 import urllib.request
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import ipywidgets
 import nbformat
@@ -19,10 +20,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from notebooks.make import FOLDER
-from nted_lite import NTED, preset
+from nted_lite import NTED, preset, widgets
 from nted_lite.features import PeopleParser
 from nted_lite.people import SPLITS, pairs
 from nted_lite.widgets import Panel, PoseCanvas, PoseEditor, Wardrobe
+from nted_lite.widgets.boxes import Column, Row, titled
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -148,6 +150,49 @@ def test_the_wardrobe_follows_its_sliders(model):
     own = panel.made
     panel.donor.value = 0
     assert torch.allclose(panel.made, own, atol=1e-6), "with no strength the donor does not matter"
+
+
+# ------------------------------------------------------------------------------------------------------------- Colab
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+MANAGER = "https://example.org/manager"
+
+
+@pytest.fixture
+def colab(monkeypatch):
+    """Colab's module for outputs, as far as anywidget looks at it: present, with a custom widget manager installed."""
+    output = SimpleNamespace(
+        enable_custom_widget_manager=lambda: None, _widgets=SimpleNamespace(_installed_url=MANAGER)
+    )
+    monkeypatch.setitem(sys.modules, "google.colab.output", output)
+
+
+def shown_with(widget):
+    """The address from which Colab would load what the widget needs, or None."""
+    bundle = widget._repr_mimebundle_()
+    data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+    assert data[VIEW]["model_id"] == widget.model_id
+    return metadata.get(VIEW, {}).get("colab", {}).get("custom_widget_manager", {}).get("url")
+
+
+def test_colab_learns_of_a_custom_widget_inside_a_box(editor, colab):
+    assert shown_with(editor) == shown_with(editor.canvas) == MANAGER
+    deep = ipywidgets.Tab([ipywidgets.VBox([ipywidgets.Label("pose"), editor.canvas])])
+    assert [shown_with(box([ipywidgets.Label("who"), deep])) for box in (Row, Column)] == [MANAGER] * 2
+    assert shown_with(titled("drag a joint", editor.canvas)) == MANAGER
+
+
+def test_a_box_without_custom_widgets_is_shown_as_ever(editor, colab):
+    assert shown_with(titled("a title", ipywidgets.Image())) is None
+
+
+def test_nothing_changes_outside_colab(editor):
+    assert shown_with(editor) is None
+
+
+def test_every_panel_is_such_a_box():
+    panels = [getattr(widgets, name) for name in widgets.__all__]
+    assert [panel for panel in panels if issubclass(panel, ipywidgets.Box) and not issubclass(panel, (Row, Column))] == []
 
 
 # --------------------------------------------------------------------------------------------------------- a browser

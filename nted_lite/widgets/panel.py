@@ -6,10 +6,11 @@ from io import BytesIO
 import ipywidgets
 from matplotlib.figure import Figure
 
+from nted_lite.widgets.boxes import Column, Row
 from nted_lite.widgets.picture import png
 
 
-class Panel(ipywidgets.VBox):
+class Panel(Column):
     """Controls, and below them the picture that a function draws from their values; it is drawn anew on every change.
 
     draw      called with the controls' values by name; returns a matplotlib Figure, or pixels h w 3, uint8
@@ -28,7 +29,7 @@ class Panel(ipywidgets.VBox):
                 control.continuous_update = False  # one drawing for each move, not one for each pixel of it
             control.observe(lambda _: self._try_to_render(), "value")
         self.problem = ipywidgets.Label()
-        row = ipywidgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"})
+        row = Row(list(controls.values()), layout={"flex_flow": "row wrap"})
         super().__init__([row, self.image, self.problem])
         self.render()
 

@@ -1,8 +1,7 @@
-"""What the panels share: pictures as PNG, and a title above a widget."""
+"""Pictures as the bytes that an image widget shows."""
 
 from io import BytesIO
 
-import ipywidgets
 import numpy as np
 from PIL import Image
 
@@ -12,8 +11,3 @@ def png(pixels: np.ndarray) -> bytes:
     file = BytesIO()
     Image.fromarray(pixels).save(file, format="png")
     return file.getvalue()
-
-
-def titled(title: str, *widgets: ipywidgets.Widget) -> ipywidgets.VBox:
-    """Widgets below a title."""
-    return ipywidgets.VBox([ipywidgets.Label(title), *widgets])

@@ -12,7 +12,8 @@ from torch import Tensor
 from nted_lite.model import NTED
 from nted_lite.plotting import picture
 from nted_lite.pose import COLOURS, JOINTS, LIMBS, MISSING, pose_map
-from nted_lite.widgets.picture import png, titled
+from nted_lite.widgets.boxes import Row, titled
+from nted_lite.widgets.picture import png
 
 FARTHEST = 1000.0  # pixels; a joint beyond is brought back to here
 
@@ -42,7 +43,7 @@ def _joint(x: float | None, y: float | None) -> list[float]:
     return [min(max(float(value), -FARTHEST), FARTHEST) for value in (x, y)]
 
 
-class PoseEditor(ipywidgets.HBox):
+class PoseEditor(Row):
     """Reference, pose canvas and the picture that the model makes of both; drawn again whenever a joint is let go.
 
     model      on any device

@@ -9,12 +9,13 @@ from nted_lite.model import NTED
 from nted_lite.people import SPLITS, render, sample_people, sample_poses, swap
 from nted_lite.plotting import picture
 from nted_lite.pose import pose_map
-from nted_lite.widgets.picture import png, titled
+from nted_lite.widgets.boxes import Column, Row, titled
+from nted_lite.widgets.picture import png
 
 GARMENTS = ("top", "bottom", "hair", "shoes")  # names that are both a part of a picture and an item that people wear
 
 
-class Wardrobe(ipywidgets.VBox):
+class Wardrobe(Column):
     """Sliders for who, in whose pose, in whose garment, and how far; four pictures below.
 
     people  how many test people there are to choose from
@@ -35,9 +36,9 @@ class Wardrobe(ipywidgets.VBox):
         self.strength.description = "how far"
         self.pictures = {name: ipywidgets.Image(format="png") for name in ("person", "donor", "made", "truth")}
         controls = (self.person, self.stance, self.donor, self.part, self.strength)
-        left, right = ipywidgets.VBox(controls[:3]), ipywidgets.VBox(controls[3:])
+        left, right = Column(controls[:3]), Column(controls[3:])
         shown = [titled(name, image) for name, image in self.pictures.items()]
-        super().__init__([ipywidgets.HBox([left, right]), ipywidgets.HBox(shown)])
+        super().__init__([Row([left, right]), Row(shown)])
         for control in controls:
             control.observe(lambda _: self.render(), "value")
         self.render()
