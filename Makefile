@@ -1,38 +1,52 @@
-# `make` lists the targets. Each one builds .venv first when it is missing or out of date.
+# `make` lists the targets. Each one first builds its environment when that is missing or out of date.
 PYTHON ?= python3
 JOBS ?= 2
-BIN := .venv/bin
-INSTALLED := .venv/installed
-VISION := .venv/vision
+# The versions that were tested together. `make test CONSTRAINTS=` takes the newest that pyproject.toml allows instead.
+CONSTRAINTS ?= constraints.txt
+# An interpreter that is asked for by name gets an environment of its own: `make test PYTHON=python3.13` -> .venv-3.13
+VERSION := $(if $(filter-out python3,$(PYTHON)),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
+VENV ?= .venv$(VERSION)
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS))
+# One thread for each worker: two workers that both ask for every core wait for each other.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo test lint lab notebooks train figures bench clean
+.PHONY: help env demo lint test test-fast test-browser test-oldest lab notebooks train figures bench clean
 
-help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+help:  ## list all targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 env: $(INSTALLED)  ## build .venv: the package and everything its tests need (PYTHON=python3.12 picks an interpreter)
 
 # torchvision goes into a folder that only the tests look into: beside a torch of another build it fails on import, and
 # takes with it whatever imports it when it is there.
-# The pin makes torch exact from the first step: an open range may fetch gigabytes that a CPU does not need.
-$(INSTALLED): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --target $(VISION) \
-		--upgrade torchvision torch-fidelity
+# The constraints make torch exact from the first step: an open range may fetch gigabytes that a CPU does not need.
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e ".[test]"
+	$(PIP) --no-deps --target $(VENV)/vision --upgrade torchvision torch-fidelity
 	@touch $@
 
 demo: env  ## a person in new poses and clothes, drawn by the shipped model into build/demo
 	$(BIN)/nted-lite demo
 
-# One thread for each worker: two workers that both ask for every core wait for each other.
-test: lint  ## lint, then every test
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
-
 lint: env  ## ruff, on modules and notebooks
 	$(BIN)/ruff check .
+
+test: lint  ## lint, then every test; those in a browser need chromium
+	$(PYTEST)
+
+test-fast: env  ## the tests that take seconds, in less than a minute: for every change
+	$(PYTEST) -m "not slow and not browser"
+
+test-browser: env  ## the tests that drive notebooks in a browser
+	$(PYTEST) -m browser
+
+test-oldest:  ## test-fast with the oldest versions that pyproject.toml allows, in an environment of its own (6 GB)
+	$(MAKE) test-fast VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
 
 lab: env  ## open the course in JupyterLab
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
@@ -54,6 +68,6 @@ bench: env  ## speed against slow reference implementations, into benchmarks/
 	@cat benchmarks/results.txt
 	$(BIN)/python benchmarks/attention.py
 
-clean:  ## remove .venv, build and the caches
-	rm -rf .venv build .pytest_cache .ruff_cache
+clean:  ## remove the environments, build and the caches
+	rm -rf .venv .venv-* build .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,13 +1,15 @@
-"""What several test files share: small models, and the comparison of a fast function with its slow twin."""
+"""What several test files share: small models, the comparison of a fast function with its slow twin, and a browser."""
 
 import importlib
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-VISION = Path(__file__).resolve().parents[1] / ".venv" / "vision"  # where `make env` puts torchvision
+VISION = Path(sys.prefix) / "vision"  # where `make env` puts torchvision
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def find_torchvision() -> None:
@@ -66,3 +68,26 @@ def agree():
         torch.testing.assert_close(ours, theirs)
 
     return check
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that drive a browser are skipped where there is none."""
+    for item in items:
+        if CHROMIUM is None and item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason="needs chromium"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter):
+    """Say at the very end, where it is seen, that a run was incomplete."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "browser" in report.keywords]
+    if skipped:
+        line = f"chromium is missing: {len(skipped)} browser tests did not run; install it (apt install chromium)"
+        terminalreporter.write_line(line, red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Launch a headless browser: chromium(playwright)"""
+    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    return lambda playwright: playwright.chromium.launch(executable_path=CHROMIUM, args=options)

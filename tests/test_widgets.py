@@ -26,9 +26,6 @@ from nted_lite.people import SPLITS, pairs
 from nted_lite.widgets import Panel, PoseCanvas, PoseEditor, Wardrobe
 from nted_lite.widgets.boxes import Column, Row, titled
 
-CHROMIUM = Path("/usr/bin/chromium")
-
-
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
@@ -258,13 +255,12 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture
-def run_in_browser(lab):
+def run_in_browser(lab, chromium):
     """run(notebook): the page of a notebook in JupyterLab, with every cell run."""
     playwright = pytest.importorskip("playwright.sync_api")
     work, address = lab
-    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=options)
+        browser = chromium(started)
 
         def run(notebook):
             name = f"{len(list(work.iterdir()))}.ipynb"  # JupyterLab keeps a document open: each needs its own name
@@ -285,11 +281,7 @@ def run_in_browser(lab):
         browser.close()
 
 
-in_browser = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
-
-
-@pytest.mark.slow
-@in_browser
+@pytest.mark.browser
 def test_panels_in_jupyterlab(run_in_browser, tmp_path):
     """Drag a wrist and move a slider: both pictures change."""
     source = [nbformat.v4.new_code_cell(part.strip()) for part in PANELS.split("---")]
@@ -320,8 +312,7 @@ def test_panels_in_jupyterlab(run_in_browser, tmp_path):
 LESSONS = [path for path in sorted(FOLDER.glob("[0-9]*.ipynb")) if "widgets import Panel" in path.read_text()]
 
 
-@pytest.mark.slow
-@in_browser
+@pytest.mark.browser
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_panels_of_a_lesson(path, run_in_browser, tmp_path):
     """Run the whole lesson, then move a slider of each of its panels: the picture below changes."""
