@@ -19,12 +19,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
 MODULES = sorted((ROOT / "nted_lite").rglob("*.py"))
 
-# A room imports itself and what stands before it; what is not listed may import everything, and nobody may import it.
+# The files and folders of the package, in their order: each may import itself and what stands before it.
 ROOMS = (
     *("lists", "weights", "people"),
     *("config", "layers", "pose", "texture", "encoder", "renderer", "discriminator", "model", "losses"),  # the method
-    *("features", "images", "keypoints", "data", "checkpoint", "step", "training"),
-    *("control", "variants", "transfer", "plotting", "evaluation"),
+    *("features", "images", "devices", "keypoints", "data", "checkpoint", "training"),
+    *("control", "transfer", "plotting", "evaluation"),
     *("exercises", "widgets", "demo", "cli"),
 )
 # Distributions whose import name is another, or that come as a part of one that is declared.
@@ -163,15 +163,20 @@ def test_imports_are_declared(module):
     assert {n for n in foreign if canonicalize_name(DISTRIBUTION.get(n, n)) not in declared} == set()
 
 
+def room(module: Path) -> str:
+    """The file or folder of the package that a module is or is in."""
+    return module.relative_to(ROOT / "nted_lite").with_suffix("").parts[0]
+
+
+def test_every_room_has_its_place():
+    assert {room(module) for module in MODULES} - {"__init__", "__main__"} == set(ROOMS)
+
+
 @each_module
 def test_a_room_imports_what_stands_before_it(module):
-    own = module.relative_to(ROOT / "nted_lite").with_suffix("").parts[0]
     names = {name.split(".")[1] for name in imports(ast.walk(tree(module))) if name.startswith("nted_lite.")}
-    rooms = {name for name in names if (ROOT / "nted_lite" / name).is_dir() or (ROOT / f"nted_lite/{name}.py").exists()}
-    if own not in {"__init__", "__main__"}:
-        order = {room: place for place, room in enumerate(ROOMS)}
-        top = len(ROOMS)
-        assert {room for room in rooms if order.get(room, top) > order.get(own, top)} == set()
+    after = set(ROOMS[ROOMS.index(room(module)) + 1 :]) if room(module) in ROOMS else set()
+    assert names & after == set(), "these stand after it in ROOMS"
 
 
 @each_module

@@ -26,6 +26,7 @@ from nted_lite.people import SPLITS, pairs
 from nted_lite.widgets import Panel, PoseCanvas, PoseEditor, Wardrobe
 from nted_lite.widgets.boxes import Column, Row, titled
 
+
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
