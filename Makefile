@@ -1,11 +1,12 @@
 # `make` lists the targets. Each one first builds its environment when that is missing or out of date.
 PYTHON ?= python3
 JOBS ?= 2
-# The versions that were tested together. `make test CONSTRAINTS=` takes the newest that pyproject.toml allows instead.
+# Exact versions; empty: the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
-# An interpreter that is asked for by name gets an environment of its own: `make test PYTHON=python3.13` -> .venv-3.13
+# Another interpreter and other versions get environments of their own: .venv-3.13, .venv-newest, .venv-oldest
 VERSION := $(if $(filter-out python3,$(PYTHON)),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
-VENV ?= .venv$(VERSION)
+VERSIONS := $(if $(CONSTRAINTS),$(patsubst constraints%.txt,%,$(CONSTRAINTS)),-newest)
+VENV ?= .venv$(VERSION)$(VERSIONS)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS))
@@ -14,7 +15,7 @@ PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo lint test test-fast test-browser test-oldest lab notebooks train figures bench clean
+.PHONY: help env demo lint test test-fast test-browser test-newest test-oldest lab notebooks train figures bench clean
 
 help:  ## list all targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,8 +46,11 @@ test-fast: env  ## the tests that take seconds, in less than a minute: for every
 test-browser: env  ## the tests that drive notebooks in a browser
 	$(PYTEST) -m browser
 
-test-oldest:  ## test-fast with the oldest versions that pyproject.toml allows, in an environment of its own (6 GB)
-	$(MAKE) test-fast VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt
+test-newest:  ## test, with the newest versions that pyproject.toml allows, in an environment of its own (6 GB)
+	$(MAKE) test CONSTRAINTS=
+
+test-oldest:  ## test-fast, with the oldest versions that pyproject.toml allows, in an environment of its own (6 GB)
+	$(MAKE) test-fast CONSTRAINTS=constraints-oldest.txt
 
 lab: env  ## open the course in JupyterLab
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks

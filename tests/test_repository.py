@@ -106,9 +106,9 @@ def test_python_versions_agree():
     assert [name.split("=")[1] in named for name in environment()[0] if name.startswith("python=")] == [True]
 
 
-@pytest.mark.parametrize("name", ["Makefile", "README.md", ".ci/run"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "data_prep/README.md"])
 def test_documented_installs_use_the_constraints(name):
-    text = (ROOT / name).read_text() if (ROOT / name).exists() else ""
+    text = (ROOT / name).read_text()
     installs = [line.strip() for line in text.splitlines() if re.search(r"pip install .*(-e |--editable|\.\[)", line)]
     assert [line for line in installs if "-c constraints.txt" not in line] == []
     extras = {e for line in installs for group in re.findall(r"\.\[([a-z,]+)\]", line) for e in group.split(",")}
@@ -191,6 +191,50 @@ def test_public_names_exist():
     import nted_lite
 
     assert [name for name in nted_lite.__all__ if not hasattr(nted_lite, name)] == []
+
+
+# ------------------------------------------------------------------------------------------- make targets and workflows
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@cache
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def commands(workflow: Path) -> list[str]:
+    """Every command that a workflow runs; one with values from a matrix stands for each of its rows."""
+    found = []
+    for job in yaml.safe_load(workflow.read_text())["jobs"].values():
+        rows = job.get("strategy", {}).get("matrix", {}).get("include", [{}])
+        lines = [line for step in job["steps"] for line in step.get("run", "").splitlines()]
+        for row in rows:
+            values = {f"${{{{ matrix.{name} }}}}": value for name, value in row.items()}
+            for line in lines:
+                for name, value in values.items():
+                    line = line.replace(name, value)
+                found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_run_make_targets_that_exist(workflow):
+    made = [command.split() for command in commands(workflow) if command.startswith("make ")]
+    assert made and {words[1] for words in made} <= targets()
+    variables = set(re.findall(r"^(\w+) \?=", (ROOT / "Makefile").read_text(), re.M))
+    assert {word.split("=")[0] for words in made for word in words[2:]} <= variables
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", ".ci/run"])
+def test_documented_make_targets_exist(name):
+    named = re.findall(r"^make ([a-z][a-z-]*)|`make ([a-z][a-z-]*)", (ROOT / name).read_text(), re.M)
+    assert named and {a or b for a, b in named} <= targets()
+
+
+def test_make_lists_every_target():
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"^  make ([a-z-]+)", listed, re.M)) == targets()
 
 
 # ------------------------------------------------------------------------------------------------- what git tracks
