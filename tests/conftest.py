@@ -77,9 +77,10 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="needs chromium"))
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter):
     """Say at the very end, where it is seen, that a run was incomplete."""
+    yield
     skipped = [report for report in terminalreporter.stats.get("skipped", []) if "browser" in report.keywords]
     if skipped:
         line = f"chromium is missing: {len(skipped)} browser tests did not run; install it (apt install chromium)"
