@@ -1,4 +1,4 @@
-"""Every notebook: its anatomy, what is committed of it, a run from a clean kernel, and its exercises."""
+"""Every notebook: what is committed of it, a run from a clean kernel, and its exercises."""
 
 import ast
 import copy
