@@ -11,6 +11,8 @@ from tyro.conf import OmitArgPrefixes
 from nted_lite import checkpoint
 from nted_lite.config import ModelConfig, TrainConfig, preset
 from nted_lite.data import sources
+from nted_lite.model import NTED
+from nted_lite.variants import VARIANTS
 
 
 def main() -> None:
@@ -47,7 +49,7 @@ def train_command():
         known = checkpoint.read_record(Path(folder))
     else:
         name, start = _peek("--preset") or "people-64", _peek("--init")
-        chosen = preset(name)
+        chosen = VARIANTS[name] if name in VARIANTS else preset(name)
         model = checkpoint.config_of(start, chosen.model) if sys.argv[1:2] == ["train"] and start else chosen.model
         known = {"preset": name, "model": model, "train": chosen.train}
     known = {"data": None, "init": None, "vgg19": None, "device": "", "mixed_precision": "no", **known}
@@ -68,7 +70,7 @@ def train_command():
 
         Args:
             out: folder for the checkpoint, TensorBoard scalars and sample grids
-            preset: people-64, people-128, fashion-256 or fashion-512
+            preset: people-64, people-128, people-64-k5, fashion-256 or fashion-512, or the name of a variant
             data: folder of a prepared DeepFashion (default: synthetic people, rendered on the fly)
             model: changes to the preset's model
             config: changes to the preset's training
@@ -97,7 +99,8 @@ def train_command():
         if init and not resume:
             start = checkpoint.load_model(init, preset)
             judge = Discriminator.from_official(init, model) if Path(init).is_file() else None
-        trainer = training.Trainer(model, config, source, features, machine, start, judge)
+        network = VARIANTS[preset].network if preset in VARIANTS else NTED
+        trainer = training.Trainer(model, config, source, features, machine, start, judge, network)
         if resume:
             trainer.load(out)
         training.check_folder(trainer, out)
