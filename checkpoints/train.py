@@ -102,7 +102,8 @@ def card(name: str, run: Path) -> str:
     notes = before.partition(NOTES)[2].strip() or "Nobody has looked at its pictures yet."
     config, train = record["model"], record["train"]
     losses = ", ".join(f"{loss} {weight:g}" for loss, weight in train["weights"].items() if weight)
-    adversary = train["weights"]["adversarial"] and train["adversarial_start"] < train["steps"]
+    late = train["weights"]["adversarial"] and train["adversarial_start"] < train["steps"]
+    adversary = f"The adversarial loss begins at step {train['adversarial_start']:,}." if late else ""
     own = measured["similarity"]["model"]
     rows, height = "".join(f"| `{key}` | {value} |\n" for key, value in config.items()), measured["size"][0]
     return f"""---
@@ -115,11 +116,11 @@ license: mit
 `NTED.from_pretrained("checkpoints/{name}")`: {height}x{measured["size"][1]} pixels, weights stored in bfloat16.
 
 **Trained on** synthetic people (`nted_lite.people`, split `train`), rendered on the fly, never the same pair twice.
-    rows, height = "".join(f"| `{key}` | {value} |\n" for key, value in config.items()), measured["size"][0]
+{steps_done(name) or train["steps"]:,} steps of {train["pairs"]} pairs, each in both directions.
 
 **Train it again**: `{" ".join(command(name))}`
 
-**Losses**: {losses}. {f"The adversarial loss begins at step {train['adversarial_start']:,}." if adversary else ""}
+**Learning rate** {train["lr"]:g}. **Losses**: {losses}. {adversary}
 
 **How good**: on {measured["people"]:,} pairs of people it has never seen, PSNR {own["psnr"]["mean"]:.2f} dB and SSIM
 {own["ssim"]["mean"]:.3f}; everything measured is in [`metrics.json`](metrics.json), made by
