@@ -84,6 +84,15 @@ def read_image(path: Path, height: int, width: int) -> tuple[Tensor, Framing]:
     return rearrange(pixels, "h w c -> c h w") / 127.5 - 1, seen
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a photo in its own upright pixels. Raises ValueError that names the file, as `read_image`."""
+    try:
+        with Image.open(path) as opened:
+            return ImageOps.exif_transpose(opened).size
+    except Exception as error:
+        raise ValueError(f"{path}: not a readable picture ({reason(error)})") from error
+
+
 def to_bytes(image: Tensor) -> Tensor:
     """Pixels as a picture file holds them: floats in -1..1, any shape -> uint8 on the CPU, rounded."""
     return ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

@@ -17,12 +17,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from nted_lite.images import read_image, reason, write_png
-from nted_lite.keypoints import read_pose
+from nted_lite.keypoints import AUTO, PoseOptions, read_pose
 from nted_lite.model import NTED
 from nted_lite.pose import pose_map, stick_figures
-
-# ----------------------------------------------------------------------------------------------------- files to tensors
-
 
 # --------------------------------------------------------------------------------------------------- jobs, one or many
 
@@ -34,21 +31,28 @@ class Job:
     reference: Path
     """the photo that says who"""
     keypoints: Path
-    """the file that says in which pose"""
+    """the file that says in which pose; or, if `name` is given, a folder or a file with many poses"""
     out: Path
     """where the picture goes, a name that ends in .png"""
+    options: PoseOptions = AUTO
+    """how the key points are read"""
     posed: Path | None = None
-    """the picture in whose pixels the key points are; None: they are in the published 256 x 256 frame"""
+    """the image whose pixel coordinates the key points use; None: as `options.frame` says"""
+    name: str | None = None
+    """of the picture whose pose it is, to find its key points in a folder or in a file with many poses"""
 
     def __post_init__(self):
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"{self.out}: pictures are written as PNG, so let the name end in .png")
+        if self.options.frame == "picture" and not self.posed:
+            raise ValueError("--frame picture: name the image whose pixel coordinates the key points use with --posed")
+        if self.options.frame not in ("auto", "picture") and self.posed:
+            raise ValueError(f"--frame {self.options.frame} and --posed {self.posed} contradict each other; omit one")
 
     def read(self, height: int, width: int) -> tuple[Tensor, Tensor]:
         """The reference image, 3 h w, and the key points, 18 2. Raises ValueError that names the bad file."""
         reference, _ = read_image(self.reference, height, width)
-        framing = read_image(self.posed, height, width)[1] if self.posed else None
-        return reference, read_pose(self.keypoints, height, width, framing)
+        return reference, read_pose(self.keypoints, height, width, self.options, posed=self.posed, name=self.name)
 
 
 @torch.inference_mode()
@@ -97,16 +101,18 @@ def output_name(source: str, target: str) -> str:
     return "_to_".join(Path(name).with_suffix("").as_posix().replace("/", "+") for name in (source, target)) + ".png"
 
 
-def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, own_frame: bool = False) -> list[Job]:
+def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, options: PoseOptions = AUTO) -> list[Job]:
     """The jobs of a DeepFashion pairs file: lines `target,source[,source ...]`, one picture a source.
 
-    images, poses  folders of the paths in the lines (a leading `img/` is passed over); a pose has the suffix .txt
-    own_frame      the key points are pixels of the target's picture in `images`, not of the published frame
-    raises         ValueError that names file and line, or the folder that is not there
+    images   folder of the paths in the lines (a leading `img/` is passed over)
+    poses    folder of their key points, under the same names; or one file with those of all pictures
+    options  how the key points are read; frame `picture` is the target's picture in `images`
+    raises   ValueError that names file and line, or the folder that is not there
     """
-    for folder in (images, poses):
-        if not folder.is_dir():
-            raise ValueError(f"{folder}: no such folder")
+    if not images.is_dir():
+        raise ValueError(f"{images}: no such folder")
+    if not poses.exists():
+        raise ValueError(f"{poses}: no such folder or file")
     try:
         lines = pairs.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -117,8 +123,8 @@ def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, own_frame: bool
         if not sources or not all([target, *sources]):
             raise ValueError(f"{pairs}, line {number}: {line!r} is not `target,source[,source ...]`")
         for source in sources:
-            made, posed = out / output_name(source, target), images / target if own_frame else None
-            job = Job(images / source, poses / Path(target).with_suffix(".txt"), made, posed)
+            made, posed = out / output_name(source, target), images / target if options.frame == "picture" else None
+            job = Job(images / source, poses, made, options, posed, name=target)
             if jobs.setdefault(made, job) != job:
                 raise ValueError(f"{pairs}, line {number}: an earlier pair already makes {made.name}; rename a file")
     if not jobs:
@@ -127,8 +133,8 @@ def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, own_frame: bool
 
 
 def transfer_pairs(
-    model: NTED, pairs: Path, images: Path, poses: Path, out: Path, batch: int = 8, own_frame: bool = False,
-    sheet: bool = False,
+    model: NTED, pairs: Path, images: Path, poses: Path, out: Path, batch: int = 8, sheet: bool = False,
+    options: PoseOptions = AUTO,
 ) -> int:  # fmt: skip
     """Make the pictures of a pairs file that are not in `out` yet; for the arguments see `read_jobs` and `transfer`.
 
@@ -137,7 +143,7 @@ def transfer_pairs(
     Raises ValueError if some could not be made, after all the others: out/problems.txt holds a line for each of them.
     Pictures of another model or with another `sheet` belong into another folder: what is there is not looked at.
     """
-    jobs = read_jobs(pairs, images, poses, out, own_frame)
+    jobs = read_jobs(pairs, images, poses, out, options)
     waiting = [job for job in jobs if not job.out.exists()]
     problems = transfer(model, waiting, batch, sheet)
     listing = out / "problems.txt"
