@@ -9,7 +9,6 @@ import tyro
 from tyro.conf import OmitArgPrefixes
 
 from nted_lite.config import ModelConfig, Preset, TrainConfig, preset
-from nted_lite.keypoints import AUTO, PoseOptions
 
 
 def main() -> None:
@@ -154,9 +153,11 @@ def transfer(
     *,
     out: Path,
     preset: str = "fashion-256",
-    pose: Annotated[PoseOptions, OmitArgPrefixes] = AUTO,
+    frame: str = "auto",
     posed: Path | None = None,
     name: str | None = None,
+    person: int | None = None,
+    min_confidence: float = 0.0,
     sheet: bool = False,
     batch: int = 8,
     device: str = "cpu",
@@ -173,14 +174,18 @@ def transfer(
         poses: folder of their key points under the same names, or one file with the poses of all
         out: the picture to write, ending in .png; with `pairs`, a folder
         preset: the preset that a published checkpoint was trained with
-        pose: how key points are read
-        posed: the image whose pixel coordinates `keypoints` uses (with `pairs`: --frame picture)
+        frame: the image whose pixel coordinates the key points use: 256 (256x256, as published), WIDTHxHEIGHT, or
+            picture (with `pairs`, the target's in `images`); auto is what the file says, else 256 if the numbers fit
+        posed: that image, if it is another file; then --frame may be omitted
         name: which picture's pose, if `keypoints` holds those of several pictures
+        person: which person of a file with several, counted from 0 (default: the one that extends furthest)
+        min_confidence: joints with a lower confidence count as missing
         sheet: write reference, stick figure and result side by side
         batch: pictures that go through the model together
         device: cpu, cuda, cuda:1 ...
     """
     from nted_lite.checkpoint import load_model
+    from nted_lite.keypoints import PoseOptions
     from nted_lite.transfer import Job, transfer_file, transfer_pairs
 
     single, many = (reference, keypoints), (pairs, images, poses)
@@ -188,6 +193,7 @@ def transfer(
         raise ValueError("give --reference and --keypoints, or --pairs, --images and --poses")
     if pairs and (posed or name):
         raise ValueError("--posed and --name are for a single pose; --pairs knows the names, and has --frame picture")
+    pose = PoseOptions(frame, person, min_confidence)
     if reference:
         job = Job(reference, keypoints, out, pose, posed, name)
         transfer_file(load_model(checkpoint, preset, device), job, sheet)

@@ -305,7 +305,7 @@ BROKEN = {
     "no pixels": (lambda path: path.write_bytes(b"P6 0 0 255\n"), "is not a picture|cannot be read"),
 }
 KEYPOINTS = {
-    "seventeen": ("1 1\n" * 17, "17 lines where 18"),
+    "seventeen": ("1 1\n" * 17, "17 joints where 18"),
     "nan": ("1 1\n" * 17 + "nan 3\n", "line 18: 'nan 3' is not finite"),
     "letters": ("1 1\n" * 3 + "left wrist\n" + "1 1\n" * 14, "line 4: 'left wrist' is not two numbers"),
     "nowhere": ("-1 -1\n" * 18, "all 18 key points are missing"),

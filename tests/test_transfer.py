@@ -15,7 +15,7 @@ from nted_lite import transfer as module
 from nted_lite.checkpoint import load_model
 from nted_lite.config import Preset
 from nted_lite.images import Framing, read_image, write_png
-from nted_lite.keypoints import read_pose, to_frame
+from nted_lite.keypoints import PoseOptions
 from nted_lite.people import SPLITS, pairs
 from nted_lite.plotting import picture, stick_figures
 from nted_lite.pose import pose_map
@@ -239,77 +239,6 @@ def test_a_broken_picture_is_named(tmp_path, kind):
     assert one_line(read_image, path, *SIZE).startswith(f"{path}: not a readable picture (")
 
 
-# ----------------------------------------------------------------------------------------------------------- key points
-
-
-@pytest.mark.parametrize("size", [(750, 1101), (1000, 640), (300, 900), (256, 256)])
-@pytest.mark.parametrize("turned", [False, True])
-def test_key_points_follow_the_picture(tmp_path, size, turned):
-    """White dots in a photo are found, in what the model sees, at the transformed key points."""
-    framing = Framing.of(*size, 256, 176)
-    generator = torch.Generator().manual_seed(size[0])
-    place = 0.1 + 0.8 * torch.rand(18, 2, generator=generator, dtype=torch.float64)
-    points = place * torch.tensor([framing.width, framing.height]) + torch.tensor([framing.left, framing.top])
-    points[4] = -1
-    path = write_points(tmp_path / "a.txt", points)
-    for joint in (0, 7, 17):
-        image = Image.new("L", size)
-        x, y = points[joint].tolist()
-        image.paste(255, tuple(round(value) for value in (x - 8, y - 8, x + 8, y + 8)))
-        exif = Image.Exif()
-        exif[0x0112] = 6 if turned else 1
-        image = image.transpose(Image.Transpose.ROTATE_90) if turned else image
-        image.save(tmp_path / "a.png", exif=exif)
-        read, seen = read_image(tmp_path / "a.png", 256, 176)
-        moved = read_pose(path, 256, 176, seen)
-        weight = (read[0] + 1).double()
-        across, down = torch.arange(176) + 0.5, torch.arange(256) + 0.5
-        centre = torch.stack([(weight.sum(0) * across).sum(), (weight.sum(1) * down).sum()]) / weight.sum()
-        assert (centre - moved[joint]).abs().max() < 1
-    assert moved[4].tolist() == [-1, -1]
-
-
-def test_a_picture_of_256_by_256_is_the_published_frame():
-    points = torch.rand(2, 18, 2, dtype=torch.float64) * 256
-    points[0, 3], points[1, 4, 0] = -1, -1
-    assert torch.equal(Framing.of(256, 256, 512, 352).apply(points), to_frame(points, 512, 352))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("1 2\n" * 17, "17 lines where 18"),
-        ("100 90\n" * 17 + "nan 2\n", "line 18: 'nan 2' is not finite"),
-        ("100 90\n" * 17 + "1\n", "line 18: '1' is not two numbers"),
-        ("-1 -1\n" * 18, "every joint is missing"),
-        ("-1 90\n" * 18, "every joint is missing"),
-        ("900 2000\n" * 18, "not pixels of the published 256 x 256 frame"),
-        ("20 90\n" * 18, "not pixels of the published 256 x 256 frame"),  # in the border that is cut
-        ("100 90\n" * 17 + "1e9 2\n", "not pixels of the published 256 x 256 frame"),
-        (None, "not a readable file of key points (No such file or directory)"),
-        (b"\xff\xd8\xff\xe0", "not a readable file of key points"),  # a JPEG
-    ],
-)
-def test_bad_key_points_are_named(tmp_path, text, message):
-    path = tmp_path / "a.txt"
-    if text is not None:
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    line = one_line(read_pose, path, *SIZE)
-    assert line.startswith(str(path)) and message in line
-
-
-def test_a_joint_may_lie_outside(tmp_path):
-    (tmp_path / "a.txt").write_text("100 90\n" * 17 + "9000 2\n")
-    assert read_pose(tmp_path / "a.txt", *SIZE)[17].tolist() == [(9000 - 40) / 4, 0.5]
-
-
-def test_key_points_of_another_picture(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("900 2000\n" * 18)
-    assert read_pose(path, *SIZE, Framing.of(1100, 3000, *SIZE)).shape == (18, 2)
-    assert "not pixels of the picture" in one_line(read_pose, path, *SIZE, Framing.of(110, 300, *SIZE))
-
-
 # ----------------------------------------------------------------------------------------------------------- many pairs
 
 
@@ -345,9 +274,45 @@ def test_key_points_in_pixels_of_the_target_picture(model, people, folder):
     seen = people.target.visible[3][:, None]
     points = people.target.keypoints[3].double() * 2 + torch.tensor([(300 - 88) // 2, 0])
     write_points(folder / "pose/wide.txt", torch.where(seen, points, -1))
-    run(model, folder, ["wide.png,1.png"], own_frame=True)
+    run(model, folder, ["wide.png,1.png"], options=PoseOptions("picture"))
     *_, wanted = by_tensors(model, people, 1, 3)
     assert np.abs(pixels(folder / "out/1_to_wide.png") - picture(wanted[0])).max() <= 1
+
+
+def test_pairs_take_key_points_in_every_form(model, folder):
+    """The same poses as text, as JSON under both of its names, as an array, and as one file for all."""
+    lines = ["0.png,1.png", "1.png,2.png", "2.png,3.png", "3.png,0.png", "4.png,0.png"]
+    published = {i: np.loadtxt(folder / f"pose/{i}.txt").round() for i in range(5)}
+    for i, points in published.items():
+        write_points(folder / f"pose/{i}.txt", torch.tensor(points))
+    run(model, folder, lines)
+    wanted = made(folder)
+    assert len(wanted) == 5
+
+    there = {i: (points != -1).all(1, keepdims=True) for i, points in published.items()}
+    for i, ending in ((1, ".json"), (2, "_keypoints.json"), (3, ".npy")):
+        if ending == ".npy":
+            np.save(folder / f"pose/{i}.npy", published[i])
+        else:
+            points = np.hstack([np.where(there[i], published[i], 0), there[i]])
+            found = {"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}
+            (folder / f"pose/{i}{ending}").write_text(json.dumps(found))
+        (folder / f"pose/{i}.txt").unlink()
+    rows = [(i, np.where(there[i], points - [40, 0], -1).astype(int).T.tolist()) for i, points in published.items()]
+    (folder / "pose.csv").write_text(
+        "name:keypoints_y:keypoints_x\n" + "".join(f"{i}.png: {y}: {x}\n" for i, (x, y) in rows)
+    )
+    for poses in ("pose", "pose.csv"):
+        shutil.rmtree(folder / "out")
+        transfer_pairs(model, folder / "pairs.txt", folder / "img", folder / poses, folder / "out", batch=2)
+        assert made(folder) == wanted
+
+
+def test_a_pose_that_is_not_there_stops_its_own_picture_only(model, folder):
+    (folder / "pose/0.txt").unlink()
+    run_line = one_line(run, model, folder, ["0.png,1.png", "1.png,2.png"])
+    assert run_line.startswith("1 of 2 pictures could not be made")
+    assert f"{folder / 'pose/0'}: no key points under this name" in (folder / "out/problems.txt").read_text()
 
 
 def test_broken_files_do_not_stop_the_rest(model, folder):
@@ -422,7 +387,7 @@ def test_missing_folders_are_named(folder):
     (folder / "pairs.txt").write_text("0.png,1.png\n")
     for images, poses in (("imgs", "pose"), ("img", "poses")):
         line = one_line(read_jobs, folder / "pairs.txt", folder / images, folder / poses, folder / "out")
-        assert line == f"{folder / (images if images == 'imgs' else poses)}: no such folder"
+        assert line.startswith(f"{folder / (images if images == 'imgs' else poses)}: no such folder")
 
 
 # ---------------------------------------------------------------------------------------------------------- checkpoints

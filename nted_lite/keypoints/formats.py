@@ -103,7 +103,7 @@ def _patn(path: Path, lines: list[tuple[int, str]]) -> People:
 
 
 def _columns(*columns: str) -> np.ndarray:
-    x, y = (column.replace(",", " ").split() for column in columns)
+    x, y = ([float(number) for number in column.replace(",", " ").split()] for column in columns)
     if len(x) != len(y):
         raise ValueError(f"{len(x)} numbers x, but {len(y)} numbers y")
     return _points([*zip(x, y)])
@@ -181,9 +181,9 @@ def _people(path: str, people: Any, frame: tuple[int, int] | None) -> list[Perso
 
 def _numbers(raw: Any) -> np.ndarray:
     try:
-        return np.asarray(raw, dtype=np.float64)
+        return np.asarray(raw).astype(np.float64, casting="same_kind")
     except (TypeError, ValueError):
-        raise ValueError("its joints are not all of numbers, or not all of equally many") from None
+        raise ValueError("its joints are not rows of equally many numbers") from None
 
 
 def _points(raw: Any) -> np.ndarray:

@@ -14,8 +14,8 @@ from nted_lite.keypoints.layouts import absent
 from nted_lite.pose import MISSING
 
 PUBLISHED = (256, 256)
-COMMON = (PATN_FRAME, PUBLISHED, (352, 512), (512, 512), (750, 1101))
-"""Width and height of the pictures of this field, smallest first: what a wrong frame is compared with."""
+COMMON = (PUBLISHED, (352, 512), (512, 512), (750, 1101))
+"""Width and height of the pictures of this field, to name the likely one where a frame is wrong."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class PoseOptions:
     """How files of key points are read."""
 
     frame: str = "auto"
-    """image whose pixel coordinates the key points use: 256 (256x256, as published), WxH, or picture (the pose's own
-    picture); auto is what the file says, else 256, unless the numbers speak against it"""
+    """image whose pixel coordinates they use: "256" (256 x 256, as published), "WIDTHxHEIGHT", "picture" (the one of
+    the pose) or "auto": what the file says, or else 256, unless the numbers speak against it"""
     person: int | None = None
-    """which person of a file with several, counted from 0 (default: the one that extends furthest)"""
+    """which person of a file with several, counted from 0; None: the one that extends furthest"""
     min_confidence: float = 0.0
     """joints with a lower confidence count as missing"""
 
@@ -85,7 +85,7 @@ def read_pose(
     if known == PATN_FRAME:
         points = points if frame else uncut(points)
     elif known and frame not in (None, known):
-        raise ValueError(f"{file}: its picture is {_name(known)}, it says, and not {_name(frame)}; omit --frame and --posed")
+        raise ValueError(f"{file}: it says its picture is {_name(known)}, not {_name(frame)}; omit --frame and --posed")
     else:
         frame = known or frame
     there = points[~missing[:, 0]]
@@ -120,12 +120,14 @@ def doubt(keypoints: Tensor, frame: tuple[int, int] | None = None) -> str | None
         return f"the person lies on its side ({extent}): x and y look exchanged; x comes first"
     outside = ((there < 0) | (there > size)).any(-1).sum().item()
     if outside > (len(there) // 2 if frame else 1):
-        holding = (f"a {_name(other)}" for other in COMMON if (low >= 0).all() and (high <= high.new_tensor(other)).all())
+        holding = [other for other in COMMON if (low >= 0).all() and (high <= high.new_tensor(other)).all()]
+        holding.sort(key=lambda other: abs(there[:, 0].mean() / other[0] - 0.5))  # people stand in the middle
+        other = f"a {_name(holding[0])}" if holding else "another"
         lost = f"{outside} of {len(there)} joints lie outside the {_name(frame or PUBLISHED)} frame ({extent})"
-        return f"{lost}; they look like pixels of {next(holding, 'another')} picture: {say}"
+        return f"{lost}; they look like pixels of {other} picture: {say}"
     if frame is None and there[:, 0].mean() < 98 and high[0] < 176:  # the middle of the frame is 128
         narrow = "they look like pixels of a narrower picture, such as 176x256"
-        return f"the person stands far to the left ({extent}); {narrow}: say --frame WxH, or --frame 256 if they are not"
+        return f"the person stands far to the left ({extent}); {narrow}: say --frame WxH, or --frame 256 if not"
     if frame and min(frame) > 256 and (high <= 256).all() and (high - low).max() < size[1] / 4:
         return f"the person is tiny in the {_name(frame)} frame ({extent}); these look like pixels of --frame 256"
     return None
