@@ -9,6 +9,7 @@ from einops import rearrange, reduce
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from nted_lite.config import ModelConfig
 from nted_lite.control import confusion, wear
 from nted_lite.evaluation import measures
 from nted_lite.evaluation.measures import known, l1, parser_distance, psnr, ssim
@@ -67,8 +68,9 @@ class Test:
     """b h w bool: where the target shows a surface that the reference shows too"""
 
 
-def held_out(index: Tensor, height: int = 64) -> Test:
-    """The test people of these numbers; the donor of person i is person i + 1 of the same split."""
+def held_out(index: Tensor, model: ModelConfig) -> Test:
+    """The test people of these numbers, as a model reads them; the donor of person i is person i + 1 of the split."""
+    height = model.height
     seed = SPLITS["test"]
     pair = pairs(seed, index, height)
     donors = sample_people(seed, index + 1)
@@ -76,10 +78,11 @@ def held_out(index: Tensor, height: int = 64) -> Test:
     swapped = render(swap(pair.people, donors, "top"), sample_poses(seed, index, 1), height)
     top = PARTS.index("top")
     target = pair.target
+    pose = pose_map(target.keypoints, target.visible, height, fine=model.fine_pose)
+    garment = (swapped.parts == top) | (target.parts == top)
     return Test(
-        pair.reference.image, pose_map(target.keypoints, target.visible, height), target.image, pair.reference.parts,
-        target.parts, donor.image, swapped.image, (swapped.parts == top) | (target.parts == top),
-        seen_surface(pair.reference, target),
+        pair.reference.image, pose, target.image, pair.reference.parts, target.parts, donor.image, swapped.image,
+        garment, seen_surface(pair.reference, target),
     )  # fmt: skip
 
 
@@ -120,7 +123,7 @@ def evaluate_people(model: NTED, parser: PeopleParser, people: int = 1024, batch
     tables: dict[str, Rows] = {name: {} for name in ("similarity", "seen", "swap", "transport", "features")}
     counts: list[Tensor] = []
     for index in tqdm(torch.arange(people).split(batch), desc="evaluating", mininterval=5):
-        test = held_out(index, height)
+        test = held_out(index, model.config)
         made = model(test.reference, test.pose)
         pictures = {
             "model": made.image, "copy": test.reference, "mean image": mean_image.expand_as(test.target),
