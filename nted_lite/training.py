@@ -10,11 +10,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from einops import rearrange
-from PIL import Image
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
@@ -22,6 +20,7 @@ from tqdm.auto import tqdm
 from nted_lite import checkpoint
 from nted_lite.config import ModelConfig, TrainConfig
 from nted_lite.data.examples import Examples, Source
+from nted_lite.images import write_png
 from nted_lite.model import NTED
 from nted_lite.step import STATE, NotFinite, Trainer
 
@@ -94,6 +93,4 @@ def _step(trainer: Trainer, out: Path) -> dict[str, Tensor]:
 
 def _show(grid: Tensor, step: int, out: Path, writer: SummaryWriter) -> None:
     writer.add_image("samples", grid, step)
-    pixels = rearrange(grid.cpu(), "c h w -> h w c").mul(255).round().numpy().astype(np.uint8)
-    (out / "samples").mkdir(exist_ok=True)
-    Image.fromarray(pixels).save(out / "samples" / f"{step:07d}.png")
+    write_png(grid * 2 - 1, out / "samples" / f"{step:07d}.png")

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nted_lite.images import read_image, reason, write_png
+from nted_lite.images import Framing, read_image, warn_of_cuts, write_png
 from nted_lite.keypoints import read_pose
+from nted_lite.lists import PICTURES, by_name, picture_name, read_pairs
 from nted_lite.model import NTED
 from nted_lite.pose import pose_map, stick_figures
 
@@ -44,11 +45,14 @@ class Job:
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"{self.out}: pictures are written as PNG, so let the name end in .png")
 
-    def read(self, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """The reference image, 3 h w, and the key points, 18 2. Raises ValueError that names the bad file."""
-        reference, _ = read_image(self.reference, height, width)
+    def read(self, height: int, width: int) -> tuple[Tensor, Tensor, Framing]:
+        """The reference image, 3 h w; the key points, 18 2; how the reference is framed.
+
+        Raises ValueError that names the bad file.
+        """
+        reference, seen = read_image(self.reference, height, width)
         framing = read_image(self.posed, height, width)[1] if self.posed else None
-        return reference, read_pose(self.keypoints, height, width, framing)
+        return reference, read_pose(self.keypoints, height, width, framing), seen
 
 
 @torch.inference_mode()
@@ -61,13 +65,13 @@ def transfer(model: NTED, jobs: Sequence[Job], batch: int = 8, sheet: bool = Fal
     """
     if batch < 1:
         raise ValueError(f"batch is {batch}; at least one picture has to go through the model at a time")
-    problems = {}
+    problems, framings = {}, {}
     with tqdm(total=len(jobs), desc="transfer", disable=None) as progress:
         for first in range(0, len(jobs), batch):
             portion, inputs = jobs[first : first + batch], {}
             for job in portion:
                 try:
-                    inputs[job.out] = job.read(model.config.height, model.config.width)
+                    *inputs[job.out], framings[job.reference] = job.read(model.config.height, model.config.width)
                 except ValueError as error:
                     problems[job.out] = str(error)
             if inputs:
@@ -75,6 +79,7 @@ def transfer(model: NTED, jobs: Sequence[Job], batch: int = 8, sheet: bool = Fal
                 for path, image in zip(inputs, made, strict=True):
                     write_png(image, path)
             progress.update(len(portion))
+    warn_of_cuts(framings)
     return problems
 
 
@@ -98,31 +103,28 @@ def output_name(source: str, target: str) -> str:
 
 
 def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, own_frame: bool = False) -> list[Job]:
-    """The jobs of a DeepFashion pairs file: lines `target,source[,source ...]`, one picture a source.
+    """The jobs of a list of pairs: lines `target,source[,source ...]`, see `lists.pair_lines`; one picture a source.
 
-    images, poses  folders of the paths in the lines (a leading `img/` is passed over); a pose has the suffix .txt
+    images, poses  folders of the paths in the lines; pictures may have any ending, a pose has the suffix .txt
     own_frame      the key points are pixels of the target's picture in `images`, not of the published frame
     raises         ValueError that names file and line, or the folder that is not there
     """
     for folder in (images, poses):
         if not folder.is_dir():
             raise ValueError(f"{folder}: no such folder")
-    try:
-        lines = pairs.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{pairs}: not a readable pairs file ({reason(error)})") from error
+    pictures, _ = by_name(images, PICTURES)
+
+    def find(path: str) -> Path:
+        exactly = images / path
+        return exactly if exactly.exists() else pictures.get(picture_name(path), exactly)
+
     jobs = {}
-    for number, line in enumerate(lines, start=1):
-        target, *sources = (name.strip().removeprefix("img/") for name in line.split(","))
-        if not sources or not all([target, *sources]):
-            raise ValueError(f"{pairs}, line {number}: {line!r} is not `target,source[,source ...]`")
+    for number, (target, sources) in read_pairs(pairs, images):
         for source in sources:
-            made, posed = out / output_name(source, target), images / target if own_frame else None
-            job = Job(images / source, poses / Path(target).with_suffix(".txt"), made, posed)
+            made, posed = out / output_name(source, target), find(target) if own_frame else None
+            job = Job(find(source), poses / Path(target).with_suffix(".txt"), made, posed)
             if jobs.setdefault(made, job) != job:
                 raise ValueError(f"{pairs}, line {number}: an earlier pair already makes {made.name}; rename a file")
-    if not jobs:
-        raise ValueError(f"{pairs}: no pairs in it; write lines `target,source[,source ...]`")
     return list(jobs.values())
 
 
