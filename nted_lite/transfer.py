@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nted_lite.images import read_image, reason, write_png
+from nted_lite.images import Framing, read_image, warn_of_cuts, write_png
 from nted_lite.keypoints import AUTO, PoseOptions, read_pose
+from nted_lite.lists import KEYPOINTS, PICTURES, by_name, picture_name, read_pairs
 from nted_lite.model import NTED
 from nted_lite.pose import stick_figures
 
@@ -49,10 +50,13 @@ class Job:
         if self.options.frame not in ("auto", "picture") and self.posed:
             raise ValueError(f"--frame {self.options.frame} and --posed {self.posed} contradict each other; omit one")
 
-    def read(self, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """The reference image, 3 h w, and the key points, 18 2. Raises ValueError that names the bad file."""
-        reference, _ = read_image(self.reference, height, width)
-        return reference, read_pose(self.keypoints, height, width, self.options, posed=self.posed, name=self.name)
+    def read(self, height: int, width: int) -> tuple[Tensor, Tensor, Framing]:
+        """The reference image, 3 h w; the key points, 18 2; how the reference is framed.
+
+        Raises ValueError that names the bad file.
+        """
+        reference, seen = read_image(self.reference, height, width)
+        return reference, read_pose(self.keypoints, height, width, self.options, posed=self.posed, name=self.name), seen
 
 
 @torch.inference_mode()
@@ -65,13 +69,13 @@ def transfer(model: NTED, jobs: Sequence[Job], batch: int = 8, sheet: bool = Fal
     """
     if batch < 1:
         raise ValueError(f"batch is {batch}; at least one picture has to go through the model at a time")
-    problems = {}
+    problems, framings = {}, {}
     with tqdm(total=len(jobs), desc="transfer", disable=None) as progress:
         for first in range(0, len(jobs), batch):
             portion, inputs = jobs[first : first + batch], {}
             for job in portion:
                 try:
-                    inputs[job.out] = job.read(model.config.height, model.config.width)
+                    *inputs[job.out], framings[job.reference] = job.read(model.config.height, model.config.width)
                 except ValueError as error:
                     problems[job.out] = str(error)
             if inputs:
@@ -79,6 +83,7 @@ def transfer(model: NTED, jobs: Sequence[Job], batch: int = 8, sheet: bool = Fal
                 for path, image in zip(inputs, made, strict=True):
                     write_png(image, path)
             progress.update(len(portion))
+    warn_of_cuts(framings)
     return problems
 
 
@@ -102,9 +107,9 @@ def output_name(source: str, target: str) -> str:
 
 
 def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, options: PoseOptions = AUTO) -> list[Job]:
-    """The jobs of a DeepFashion pairs file: lines `target,source[,source ...]`, one picture a source.
+    """The jobs of a list of pairs: lines `target,source[,source ...]`, see `lists.pair_lines`; one picture a source.
 
-    images   folder of the paths in the lines (a leading `img/` is passed over)
+    images   folder of the paths in the lines; pictures may have any ending
     poses    folder of their key points, under the same names; or one file with those of all pictures
     options  how the key points are read; frame `picture` is the target's picture in `images`
     raises   ValueError that names file and line, or the folder that is not there
@@ -113,22 +118,20 @@ def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, options: PoseOp
         raise ValueError(f"{images}: no such folder")
     if not poses.exists():
         raise ValueError(f"{poses}: no such folder or file")
-    try:
-        lines = pairs.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{pairs}: not a readable pairs file ({reason(error)})") from error
+    (pictures, _), (keypoints, _) = by_name(images, PICTURES), by_name(poses, KEYPOINTS)
+
+    def find(path: str) -> Path:
+        exactly = images / path
+        return exactly if exactly.exists() else pictures.get(picture_name(path), exactly)
+
     jobs = {}
-    for number, line in enumerate(lines, start=1):
-        target, *sources = (name.strip().removeprefix("img/") for name in line.split(","))
-        if not sources or not all([target, *sources]):
-            raise ValueError(f"{pairs}, line {number}: {line!r} is not `target,source[,source ...]`")
+    for number, (target, sources) in read_pairs(pairs, images):
         for source in sources:
-            made, posed = out / output_name(source, target), images / target if options.frame == "picture" else None
-            job = Job(images / source, poses, made, options, posed, name=target)
+            made, name = out / output_name(source, target), picture_name(target)
+            posed = find(target) if options.frame == "picture" else None
+            job = Job(find(source), keypoints.get(name, poses), made, options, posed, name)
             if jobs.setdefault(made, job) != job:
                 raise ValueError(f"{pairs}, line {number}: an earlier pair already makes {made.name}; rename a file")
-    if not jobs:
-        raise ValueError(f"{pairs}: no pairs in it; write lines `target,source[,source ...]`")
     return list(jobs.values())
 
 

@@ -19,6 +19,7 @@ from nted_lite.keypoints import (
     read_pose,
     to_frame,
 )  # fmt: skip
+from nted_lite.lists import KEYPOINTS
 from nted_lite.pose import JOINTS
 
 SIZE = (64, 44)
@@ -373,7 +374,7 @@ def test_a_bad_row_of_patn_is_named(tmp_path, row, message):
     assert message in one_line(read_keypoints, path, name="b.jpg")
 
 
-@pytest.mark.parametrize("ending", [".txt", ".json", "_keypoints.json", ".npy", ".npz", ".csv"])
+@pytest.mark.parametrize("ending", KEYPOINTS)
 def test_the_file_of_a_picture(tmp_path, ending):
     (tmp_path / "MEN").mkdir()
     path = tmp_path / f"MEN/02.1_front{ending}"
@@ -384,7 +385,7 @@ def test_the_file_of_a_picture(tmp_path, ending):
     with pytest.raises(FileNotFoundError, match="MEN/02: no key points under this name"):
         keypoints_file(tmp_path, "MEN/02")
     path.with_name("02.1_front.txt" if ending != ".txt" else "02.1_front.npy").touch()
-    assert "there are both 02.1_front.txt and" in one_line(keypoints_file, tmp_path, "MEN/02.1_front.jpg")
+    assert "MEN/02.1_front: there are both 02.1_front" in one_line(keypoints_file, tmp_path, "MEN/02.1_front.jpg")
 
 
 # --------------------------------------------------------------------------------------------------------------- frames

@@ -1,6 +1,5 @@
 """Finding and reading files of key points, in any format (`formats`) and any order of joints (`layouts`)."""
 
-import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,13 +9,8 @@ from torch import Tensor
 from nted_lite.images import reason
 from nted_lite.keypoints.formats import PATN_FRAME, People, Person, read_people
 from nted_lite.keypoints.layouts import absent, to_coco18
-from nted_lite.lists import tidy_path
+from nted_lite.lists import KEYPOINTS, picture_name
 from nted_lite.pose import MISSING
-
-ENDINGS = (".txt", ".json", "_keypoints.json", ".npy", ".npz", ".csv")
-"""What may follow the name of a picture in the name of its file of key points."""
-
-SUFFIX = re.compile(r"\.(jpe?g|png|webp|bmp|tiff?|heic|heif|gif|avif)$", re.IGNORECASE)
 
 
 def read_keypoints(
@@ -43,7 +37,7 @@ def uncut(points: Tensor) -> Tensor:
 
 
 def keypoints_file(folder: str | Path, name: str) -> Path:
-    """The file with a picture's key points in a folder: the picture's name and one of `ENDINGS`.
+    """The file with a picture's key points in a folder: the picture's name and one of the endings in `lists.KEYPOINTS`.
 
     folder  or one file with the key points of all pictures, which is returned as it is
     name    of the picture, as a path below the folder, with or without suffix: WOMEN/Dresses/id_1/02_1_front.jpg
@@ -53,10 +47,10 @@ def keypoints_file(folder: str | Path, name: str) -> Path:
     folder = Path(folder)
     if folder.is_file():
         return folder
-    stem = folder / SUFFIX.sub("", tidy_path(name))
-    found = [path for path in (stem.with_name(stem.name + ending) for ending in ENDINGS) if path.is_file()]
+    stem = folder / picture_name(name)
+    found = [path for path in (stem.with_name(stem.name + ending) for ending in KEYPOINTS) if path.is_file()]
     if not found:
-        raise FileNotFoundError(f"{stem}: no key points under this name, ending in one of {', '.join(ENDINGS)}")
+        raise FileNotFoundError(f"{stem}: no key points under this name, ending in one of {', '.join(KEYPOINTS)}")
     if len(found) > 1:
         raise ValueError(f"{stem}: there are both {found[0].name} and {found[1].name}; keep the one that is right")
     return found[0]
@@ -110,8 +104,7 @@ def _in_picture(path: Path, people: People, name: str | None) -> list[Person]:
         raise ValueError(f"{holds}; say with --name which is meant")
     stamp, (own, *shorter) = path.stat(), _tails(name)
     whole, tails = _index(path, stamp.st_mtime_ns, stamp.st_size)
-    found = {whole[key] for tail in (own, *shorter) for key in (tail, _flat(tail)) if key in whole}
-    found = found or tails.get(own, ())
+    found = {whole[tail] for tail in (own, *shorter) if tail in whole} or tails.get(own, ())
     if len(found) != 1:
         raise ValueError(f"{holds}, and {len(found) or 'none'} of them can be {name}")
     return people[next(iter(found))]
@@ -123,7 +116,7 @@ def _index(path: Path, changed: int, size: int) -> tuple[dict[str, str], dict[st
     whole, tails = {}, {}
     for picture in read_people(path, changed, size):
         own, *shorter = _tails(picture)
-        whole[_flat(own.removeprefix("fashion")) if own.startswith("fashion") else own] = picture
+        whole[own] = picture
         for tail in shorter:
             tails.setdefault(tail, set()).add(picture)
     return whole, tails
@@ -131,10 +124,5 @@ def _index(path: Path, changed: int, size: int) -> tuple[dict[str, str], dict[st
 
 def _tails(name: str) -> list[str]:
     """a/b/c.jpg -> a/b/c, b/c, c"""
-    parts = SUFFIX.sub("", tidy_path(name)).split("/")
+    parts = picture_name(name).split("/")
     return ["/".join(parts[first:]) for first in range(len(parts))]
-
-
-def _flat(name: str) -> str:
-    """What PATN's fashionWOMENTeesid0000000102_1front and WOMEN/Tees/id_00000001/02_1_front have in common."""
-    return "fashion:" + "".join(filter(str.isalnum, name))
