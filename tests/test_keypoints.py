@@ -353,6 +353,14 @@ def test_a_name_that_fits_two_pictures(tmp_path):
     read_keypoints(path, name="2")
 
 
+def test_joined_files_of_patn(tmp_path):
+    inside = (PERSON - [40, 0]).astype(int)
+    path = write(tmp_path / "all", patn((NAMES[0], inside)) + patn((NAMES[1], inside + 1)))
+    for shift in (0, 1):
+        read = read_keypoints(path, name=NAMES[shift])
+        assert torch.equal(read, torch.tensor(inside + shift + [40, 0]).double())
+
+
 def test_the_only_picture_must_be_the_one_that_is_asked_for(tmp_path):
     path = write(tmp_path / "all.csv", patn(("a.jpg", PERSON - [40, 0])))
     read_keypoints(path)
@@ -504,6 +512,14 @@ def test_published_poses_are_not_doubted():
 @pytest.mark.parametrize("turned", [lambda p: [256, 256] - p, lambda p: [256, 0] + p * [-1, 1]])
 def test_upside_down_and_mirrored_people_are_not_refused(turned):
     assert doubt(torch.tensor(turned(PERSON))) is None
+
+
+@pytest.mark.parametrize("frame", [None, (750, 1101)])
+def test_a_few_joints_are_not_doubted(frame):
+    points = torch.full((18, 2), -1.0)
+    points[[0, 1, 2]] = torch.tensor([[70.0, 30.0], [70.0, 50.0], [60.0, 52.0]])
+    assert doubt(points, frame) is None
+    assert doubt(torch.full((18, 2), -1.0), frame) is None
 
 
 def test_a_joint_may_lie_outside(tmp_path):

@@ -1,5 +1,6 @@
 """Whatever people bring is prepared alike, left out with a line that says why, or refused in one line."""
 
+import json
 import os
 import re
 import shutil
@@ -468,3 +469,44 @@ def test_the_example_of_the_documentation(tmp_path):
     )
     said = re.findall(r"# (.*)", code)
     assert run.stdout.splitlines() == said
+
+
+def as_json(folder):
+    """The key points as OpenPose writes them, in BODY_25 and with 0 0 for a missing joint, under its names."""
+    for file in (folder / "pose").rglob("*.txt"):
+        joints = np.loadtxt(file)
+        seen = (joints != -1).all(1, keepdims=True)
+        found = np.zeros((25, 3))
+        found[[*range(8), *range(9, 19)]] = np.hstack([np.where(seen, joints, 0), seen])
+        written = {"people": [{"pose_keypoints_2d": found.ravel().tolist()}]}
+        file.with_name(f"{file.stem}_keypoints.json").write_text(json.dumps(written))
+        file.unlink()
+    return folder / "pose"
+
+
+def as_one_file(folder):
+    """The key points of all pictures in one COCO file."""
+    images, annotations = [], []
+    for number, file in enumerate(sorted((folder / "pose").rglob("*.txt"))):
+        joints = np.loadtxt(file)
+        name = file.relative_to(folder / "pose").with_suffix(".jpg").as_posix()
+        points = np.hstack([joints, (joints != -1).all(1, keepdims=True) * 2])
+        images.append({"id": number, "file_name": name})
+        annotations.append({"image_id": number, "keypoints": points.ravel().tolist()})
+    shutil.rmtree(folder / "pose")
+    (folder / "poses.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    return folder / "poses.json"
+
+
+@pytest.mark.parametrize("form", [as_json, as_one_file])
+def test_key_points_in_other_forms_are_prepared_alike(own, plain, form):
+    prep.prepare(own / "img", own, own / "out", poses=form(own), heights=(HEIGHT,), threads=1)
+    assert texts(own / "out") == texts(plain)
+
+
+def test_key_points_in_another_frame_are_left_out_with_the_likely_frame(own):
+    for file in (own / "pose").rglob("*.txt"):
+        joints = np.loadtxt(file)
+        np.savetxt(file, np.where((joints == -1).any(1, keepdims=True), -1, joints * 4))
+    with pytest.raises(ValueError, match="nothing could be prepared: .*outside the 256x256 frame.*--frame"):
+        prep.prepare(own / "img", own, own / "out", heights=(HEIGHT,), threads=1)

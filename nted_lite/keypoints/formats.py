@@ -97,7 +97,7 @@ def _patn(path: Path, lines: list[tuple[int, str]]) -> People:
             columns = axes if x_first else axes[::-1]
             person = Person(f"{path}, line {number}", PATN_FRAME, partial(_columns, *columns))
             people.setdefault(name, []).append(person)
-        elif line is not header:
+        elif line != header:  # which comes again where two files were joined
             raise ValueError(f"{path}, line {number}: {line[:60]!r} is not `name: [y ...]: [x ...]`")
     return people
 

@@ -125,6 +125,8 @@ def doubt(keypoints: Tensor, frame: tuple[int, int] | None = None) -> str | None
         other = f"a {_name(holding[0])}" if holding else "another"
         lost = f"{outside} of {len(there)} joints lie outside the {_name(frame or PUBLISHED)} frame ({extent})"
         return f"{lost}; they look like pixels of {other} picture: {say}"
+    if len(there) < 6:
+        return None  # too few to say where the person stands, or how tall it is
     if frame is None and there[:, 0].mean() < 98 and high[0] < 176:  # the middle of the frame is 128
         narrow = "they look like pixels of a narrower picture, such as 176x256"
         return f"the person stands far to the left ({extent}); {narrow}: say --frame WxH, or --frame 256 if not"
