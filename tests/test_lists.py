@@ -1,5 +1,7 @@
 """Text files of every system and editor read alike, and a picture has one name however its path is written."""
 
+from pathlib import Path
+
 import pytest
 
 from nted_lite.lists import (
@@ -53,12 +55,12 @@ def test_paths_are_tidied(written):
     assert tidy_path(written) == "a/b c.jpg"
 
 
-def test_paths_that_begin_with_the_folder(tmp_path, monkeypatch):
+@pytest.mark.parametrize("folder", ["mine", "mine/", "./mine"])
+def test_paths_that_begin_with_the_folder(tmp_path, monkeypatch, folder):
     monkeypatch.chdir(tmp_path)
-    folder = (tmp_path / "mine").relative_to(tmp_path)
     for written in ("a/b.jpg", "mine/a/b.jpg", f"{tmp_path}/mine/a/b.jpg", "mine\\a\\b.jpg"):
-        assert tidy_path(written, folder) == "a/b.jpg"
-    assert tidy_path("mine2/b.jpg", folder) == "mine2/b.jpg"
+        assert lines(tmp_path, f"{written},{written}\n", folder=Path(folder)) == [(1, Item("a/b.jpg", ("a/b.jpg",)))]
+    assert lines(tmp_path, "mine2/b.jpg,c.jpg\n", folder=Path(folder)) == [(1, Item("mine2/b.jpg", ("c.jpg",)))]
 
 
 DEEPFASHION = "WOMEN/Blouses_Shirts/id_00006953/03_4_full"
@@ -130,9 +132,9 @@ def test_two_files_of_one_name_are_told_apart_from_the_rest(tmp_path):
 # ---------------------------------------------------------------------------------------------------------------- pairs
 
 
-def lines(folder, text, **options):
-    (folder / "pairs.csv").write_text(text)
-    return pair_lines(folder / "pairs.csv", **options)
+def lines(where, text, **options):
+    (where / "pairs.csv").write_text(text)
+    return pair_lines(where / "pairs.csv", **options)
 
 
 @pytest.mark.parametrize(
