@@ -1,4 +1,4 @@
-"""The queue: every model is trained by the command it prints, interrupted and resumed, measured and put in its place."""
+"""The queue: every model is trained by the command it prints, resumed, measured and put in its place."""
 
 import json
 import runpy
