@@ -15,7 +15,7 @@ PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo lint test test-fast test-browser test-newest test-oldest lab notebooks train figures bench clean
+.PHONY: help env demo lint test test-fast test-browser test-newest test-oldest lab notebooks train zoo figures bench clean
 
 help:  ## list all targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -61,6 +61,9 @@ notebooks: env  ## execute every notebook again and normalise what is saved
 
 train: env  ## train the small model on the synthetic people into build/train
 	$(BIN)/nted-lite train --preset people-64 --out build/train
+
+zoo: env  ## train everything that ships, most important first; resumes what was interrupted
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python checkpoints/train.py
 
 figures: env  ## draw every picture of the README and the book
 	$(BIN)/python figures/make.py

@@ -19,14 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13")
 MODULES = sorted((ROOT / "nted_lite").rglob("*.py"))
 
-# The files and folders of the package, in their order: each may import itself and what stands before it.
-ROOMS = (
-    *("lists", "weights", "people"),
-    *("config", "layers", "pose", "texture", "encoder", "renderer", "discriminator", "model", "losses"),  # the method
-    *("features", "images", "devices", "keypoints", "data", "checkpoint", "training"),
-    *("control", "transfer", "plotting", "evaluation"),
-    *("exercises", "widgets", "demo", "cli"),
-)
+# The files and folders of the package in the order of its own table: each imports itself and what stands before it.
+ROWS = re.findall(r"^\| (`.*?) \|", (ROOT / "nted_lite" / "README.md").read_text(), re.M)
+ROOMS = tuple(room for row in ROWS for room in re.findall(r"`(\w+)(?:\.py|/)`", row))
 # Distributions whose import name is another, or that come as a part of one that is declared.
 DISTRIBUTION = {
     "PIL": "pillow",
@@ -168,15 +163,15 @@ def room(module: Path) -> str:
     return module.relative_to(ROOT / "nted_lite").with_suffix("").parts[0]
 
 
-def test_every_room_has_its_place():
-    assert {room(module) for module in MODULES} - {"__init__", "__main__"} == set(ROOMS)
+def test_every_file_and_folder_has_its_place_in_the_table():
+    assert sorted({room(module) for module in MODULES} - {"__init__", "__main__"}) == sorted(ROOMS)
 
 
 @each_module
 def test_a_room_imports_what_stands_before_it(module):
     names = {name.split(".")[1] for name in imports(ast.walk(tree(module))) if name.startswith("nted_lite.")}
     after = set(ROOMS[ROOMS.index(room(module)) + 1 :]) if room(module) in ROOMS else set()
-    assert names & after == set(), "these stand after it in ROOMS"
+    assert names & after == set(), "these stand after it in the table of nted_lite/README.md"
 
 
 @each_module

@@ -6,8 +6,8 @@ from io import BytesIO
 import ipywidgets
 from matplotlib.figure import Figure
 
+from nted_lite.images import png
 from nted_lite.widgets.boxes import Column, Row
-from nted_lite.widgets.picture import png
 
 
 class Panel(Column):
