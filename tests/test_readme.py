@@ -11,7 +11,7 @@ import tyro
 from einops import einsum
 
 from figures.make import results_table
-from nted_lite import cli, texture
+from nted_lite import checkpoint, cli, preset, texture
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -68,6 +68,7 @@ def test_commands_exist_with_their_options(words, monkeypatch):
     def parse(commands, **options):
         return understand({name: harmless(command) for name, command in commands.items()}, **options)
 
+    monkeypatch.setattr(checkpoint, "read_record", lambda folder: {"preset": "people-64", **vars(preset("people-64"))})
     understand = tyro.extras.subcommand_cli_from_dict
     monkeypatch.setattr(tyro.extras, "subcommand_cli_from_dict", parse)
     monkeypatch.setattr("sys.argv", ["nted-lite", *words])
