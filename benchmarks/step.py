@@ -29,9 +29,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from nted_lite import layers, preset
-from nted_lite.data.examples import Views
+from nted_lite.data.examples import Views, both_directions
 from nted_lite.features import PeopleParser
-from nted_lite.step import Trainer
+from nted_lite.training import Trainer
 
 MODEL, TRAIN = preset("people-64").model, preset("people-64").train
 PAYS = TRAIN.r1_every * math.ceil(TRAIN.adversarial_start / TRAIN.r1_every)  # the first step with R1
@@ -42,9 +42,8 @@ KINDS = {"plain": (PAYS - TRAIN.r1_every - 1,), "adversarial": (PAYS, PAYS + 1)}
 def noise(index: Tensor, device: torch.device) -> Views:
     """Random pictures: drawing people is no part of this measurement."""
     b, height, width = len(index), 64, 44
-    images, poses = torch.rand(2, b, 3, height, width) * 2 - 1, torch.rand(2, b, 20, height, width)
-    nobody = torch.full((2, b, 18, 2), -1.0)
-    return Views(images, nobody, poses, torch.zeros(2, b, height, width, dtype=torch.long))
+    keypoints = torch.rand(2, b, 18, 2) * torch.tensor([width, height])
+    return Views(torch.rand(2, b, 3, height, width) * 2 - 1, keypoints, torch.zeros(2, b, height, width).long())
 
 
 @dataclass
@@ -80,11 +79,12 @@ def side(name: str, filters: Callable, layout: torch.memory_format, batch: int) 
     config = replace(TRAIN, pairs=batch // 2, draw_ahead=1)
     torch.manual_seed(0)
     parser = PeopleParser().eval().requires_grad_(False)
-    views = noise(torch.arange(batch // 2), torch.device("cpu"))
+    index = torch.arange(batch // 2)
+    views = noise(index, torch.device("cpu"))
     trainer = Trainer(MODEL, config, lambda index, device: views, parser, Accelerator(cpu=True))
     for network in (*trainer.models.values(), trainer.features):
         network.to(memory_format=layout)
-    examples = views.both_directions()
+    examples = both_directions(index, views, trainer.generator.pose_map).of_pairs()
     tensors = {key: value.contiguous(memory_format=layout) for key, value in vars(examples).items() if value.ndim == 4}
     examples = replace(examples, **tensors)
     trainer.examples = lambda: [examples]

@@ -28,7 +28,8 @@ def shown_model() -> NTED:
 @torch.no_grad()
 def hero() -> Figure:
     """The first eight test people in another pose, then in the next one's top."""
-    model, test = shown_model(), held_out(SHOWN)
+    model = shown_model()
+    test = held_out(SHOWN, model.config)
     made = model(test.reference, test.pose).image
     worn, _ = wear(model, people_parser(), test.reference, test.donor, test.pose, "top")
     return plotting.contact_sheet({
@@ -40,15 +41,17 @@ def hero() -> Figure:
 @torch.no_grad()
 def entities() -> Figure:
     """What the textures of the shipped model paint, beside the true parts."""
-    test = held_out(SHOWN)
-    made = shown_model()(test.reference, test.pose)
+    model = shown_model()
+    test = held_out(SHOWN, model.config)
+    made = model(test.reference, test.pose)
     return plotting.show_entities(test.target, test.target_parts, made.distribution)
 
 
 @torch.no_grad()
 def system() -> Figure:
     """The whole data flow on one person, every picture taken from the tensors of one forward pass."""
-    model, test = shown_model(), held_out(SHOWN)
+    model = shown_model()
+    test = held_out(SHOWN, model.config)
     return show_dataflow(model, test.reference, test.pose, model(test.reference, test.pose), test.target_parts)
 
 

@@ -7,8 +7,9 @@ then renamed: the old content or the new, never a half. Everything is safetensor
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from textwrap import shorten
 
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from nted_lite.config import model_config
+from nted_lite.config import ModelConfig, TrainConfig, model_config
 from nted_lite.images import reason
 from nted_lite.model import NTED
 
@@ -91,6 +92,60 @@ def load_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
         number, name = key.split(".")
         state.setdefault(int(number), {})[name] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+RECORD, VERSION = "train.json", 2
+
+
+def write_record(folder: Path, record: Mapping, changed_at: int | None = None) -> None:
+    """Keep the options of a training beside it, as train.json.
+
+    changed_at  the step at which options were changed: the record until then is kept, as train-until-STEP.json
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / RECORD
+    if changed_at is not None:
+        os.replace(file, folder / f"train-until-{changed_at}.json")
+    aside = folder / f"{RECORD}.new"
+    plain = {name: asdict(value) if is_dataclass(value) else value for name, value in record.items()}
+    aside.write_text(json.dumps({"version": VERSION, **plain}, indent=2, default=str) + "\n")
+    put_in_place(aside, file)
+
+
+def read_record(folder: Path) -> dict:
+    """The options with which a training was started. Raises ValueError, in one line, if they are not there or old."""
+    file = folder / RECORD
+    if not file.is_file():
+        raise ValueError(f"{file}: nothing to resume there; start without --resume")
+    try:
+        record = json.loads(file.read_text())
+        if record.pop("version", 1) != VERSION:
+            raise ValueError("written by an earlier version; start a new training from its weights with --init")
+        record |= {name: Path(record[name]) for name in ("data", "vgg19") if record.get(name)}
+        return record | {"model": ModelConfig.from_dict(record["model"]), "train": TrainConfig(**record["train"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: {' '.join(str(error).split())}") from error
+
+
+def differences(before: Mapping, after: Mapping) -> list[str]:
+    """A line for each option that is not what it was: "train.lr: 0.004 -> 0.0005"."""
+    old, new = (dict(_flat(record)) for record in (before, after))
+    return [f"{name}: {old.get(name)} -> {value}" for name, value in new.items() if old.get(name) != value]
+
+
+def _flat(values: object, name: str = "") -> Iterator[tuple[str, object]]:
+    values = asdict(values) if is_dataclass(values) else values
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from _flat(value, f"{name}.{key}" if name else key)
+    else:
+        yield name, values
+
+
+def config_of(checkpoint: str | Path, otherwise: ModelConfig) -> ModelConfig:
+    """The configuration beside the weights of a folder; a published file says none, so `otherwise`."""
+    file = Path(checkpoint) / "config.json"
+    return ModelConfig.from_dict(json.loads(file.read_text())) if file.is_file() else otherwise
 
 
 def load_model(checkpoint: Path, preset: str = "fashion-256", device: str | torch.device = "cpu") -> NTED:

@@ -3,52 +3,65 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import OmitArgPrefixes
 
-from nted_lite.config import ModelConfig, Preset, TrainConfig, preset
+from nted_lite import checkpoint
+from nted_lite.config import ModelConfig, TrainConfig, preset
+from nted_lite.data import sources
 
 
 def main() -> None:
     """Run a command; bad input ends in one clear line."""
     try:
-        # The preset's values are the defaults of every option, so it is looked up before the options are parsed.
-        chosen = preset(_peek("--preset", "people-64"))
         commands = {
-            "demo": demo, "evaluate": evaluate, "train": train_command(chosen), "train-parser": train_parser,
+            "demo": demo, "evaluate": evaluate, "train": train_command(), "train-parser": train_parser,
             "transfer": transfer,
         }  # fmt: skip
         tyro.extras.subcommand_cli_from_dict(commands, prog="nted-lite", description=__doc__)
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
         sys.exit(f"nted-lite: {error}")
     except KeyboardInterrupt:
-        sys.exit("nted-lite: stopped; a training goes on from its last checkpoint with --resume")
+        sys.exit("nted-lite: stopped; `nted-lite train --resume` continues a training from its last checkpoint")
 
 
-def _peek(option: str, default: str) -> str:
-    """The value of an option in the command line: `--option value` or `--option=value`."""
+def _peek(option: str) -> str | None:
+    """The value of an option in the command line, `--option value` or `--option=value`; None if it is not there."""
     for word, after in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
         if word == option:
             return after
         if word.startswith(option + "="):
             return word.partition("=")[2]
-    return default
+    return None
 
 
-def train_command(chosen: Preset):
-    """The command `train`, with the values of a preset as its defaults."""
+def train_command():
+    """The command `train`. Its options' defaults are looked up before they are parsed.
+
+    They are those of the preset and, for the model, of the checkpoint to start from; or, when a training is resumed,
+    all those that it was started with.
+    """
+    if sys.argv[1:2] == ["train"] and "--resume" in sys.argv and (folder := _peek("--out")):
+        known = checkpoint.read_record(Path(folder))
+    else:
+        name, start = _peek("--preset") or "people-64", _peek("--init")
+        chosen = preset(name)
+        model = checkpoint.config_of(start, chosen.model) if sys.argv[1:2] == ["train"] and start else chosen.model
+        known = {"preset": name, "model": model, "train": chosen.train}
+    known = {"data": None, "init": None, "vgg19": None, "device": "", "mixed_precision": "no", **known}
 
     def train(
         out: Path,
-        preset: str = "people-64",
-        data: Path | None = None,
-        model: ModelConfig = chosen.model,
-        config: Annotated[TrainConfig, OmitArgPrefixes] = chosen.train,
-        vgg19: Path | None = None,
-        device: str = "",
-        mixed_precision: str = "no",
+        preset: str = known["preset"],
+        data: Path | None = known["data"],
+        model: ModelConfig = known["model"],
+        config: Annotated[TrainConfig, OmitArgPrefixes] = known["train"],
+        init: str | None = known["init"],
+        vgg19: Path | None = known["vgg19"],
+        device: str = known["device"],
+        mixed_precision: Literal["no", "bf16", "fp16"] = known["mixed_precision"],
         resume: bool = False,
     ) -> None:
         """Train a preset, on one process or, started by torchrun, on many.
@@ -56,42 +69,45 @@ def train_command(chosen: Preset):
         Args:
             out: folder for the checkpoint, TensorBoard scalars and sample grids
             preset: people-64, people-128, fashion-256 or fashion-512
-            data: folder of a prepared DeepFashion (default: synthetic people, drawn on the fly)
+            data: folder of a prepared DeepFashion (default: synthetic people, rendered on the fly)
             model: changes to the preset's model
             config: changes to the preset's training
+            init: start from these weights: a folder with config.json, a published .pt file, or a hub id
             vgg19: file of VGG-19's weights (default: torch hub's cache, filled from the net)
-            device: "cpu" to leave a GPU unused
-            mixed_precision: no, bf16 or fp16
-            resume: continue the training in `out`
+            device: cpu, cuda, cuda:1, mps (default: the GPU if there is one)
+            mixed_precision: bf16 or fp16 for GPUs that have it, bf16 for some CPUs
+            resume: continue the training in `out`, with all the options that it was started with
         """
-        from accelerate import Accelerator
-
         from nted_lite import training
+        from nted_lite.devices import accelerator
+        from nted_lite.discriminator import Discriminator
         from nted_lite.features import feature_network
 
-        accelerator = Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision)
-        source, preview = _sources(data, model.height, config.seed)
+        record = {
+            "preset": preset, "data": data, "init": init, "vgg19": vgg19, "device": device,
+            "mixed_precision": mixed_precision, "model": model, "train": config,
+        }  # fmt: skip
+        changed = checkpoint.differences(known, record) if resume else []
+        if resume and preset != known["preset"]:
+            raise ValueError(f"{out}: is a training of {known['preset']}, not of {preset}; leave --preset out")
+        machine = accelerator(device, mixed_precision)
+        source, preview = sources(data, model.height, config.seed)
         features = feature_network(config.features, vgg19)
-        out.mkdir(parents=True, exist_ok=True)
-        training.train(model, config, out, source, preview, features, accelerator, resume)
+        start = judge = None
+        if init and not resume:
+            start = checkpoint.load_model(init, preset)
+            judge = Discriminator.from_official(init, model) if Path(init).is_file() else None
+        trainer = training.Trainer(model, config, source, features, machine, start, judge)
+        if resume:
+            trainer.load(out)
+        training.check_folder(trainer, out)
+        if machine.is_main_process:
+            for line in changed:
+                print(f"changed on resuming at step {trainer.step}: {line}")
+            checkpoint.write_record(out, record, trainer.step if changed else None)
+        training.train(trainer, out, preview)
 
     return train
-
-
-def _sources(data: Path | None, height: int, seed: int):
-    """What is trained on, and what the sample grids show."""
-    from nted_lite.data.people import people_source
-    from nted_lite.people import SPLITS
-
-    if data is None:
-        return people_source(height), people_source(height, SPLITS["validation"])
-
-    from nted_lite.data.deepfashion import DeepFashion, deepfashion_source
-
-    held_out = DeepFashion(data, height, "test")
-    preview = deepfashion_source(held_out)
-    train = deepfashion_source(DeepFashion(data, height, "train", seed))
-    return train, lambda index, device: preview(index % len(held_out), device)
 
 
 def evaluate(

@@ -4,7 +4,14 @@ Tuples run from coarse to fine: entry 0 belongs to 16 rows, entry 1 to 32, and s
 saved as JSON beside the weights, and the command line is made from them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+
+POSE_CHANNELS = 20
+"""A stick figure in three colours and one channel for each of the 17 limbs"""
+
+OLD_NAMES = {"temperature": "logit_scale"}
+"""Fields of ModelConfig as earlier versions called them"""
 
 
 def _lists_to_tuples(config: object) -> None:
@@ -16,7 +23,10 @@ def _lists_to_tuples(config: object) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What NTED and its discriminator are made of. The last three fields depart from the paper, unless left alone."""
+    """What NTED and its discriminator are made of.
+
+    The fields from `logit_scale` on are departures from the paper, off by default and in the `fashion-...` presets.
+    """
 
     channels: tuple[int, ...] = (64, 64, 32)
     """width of the networks at 16, 32, 64 ... rows; its length says how large the image is"""
@@ -26,14 +36,18 @@ class ModelConfig:
     """kernel size of extraction and distribution at 16, 32, 64 ... rows"""
     discriminator_channels: tuple[int, ...] = (64, 64, 64, 64, 32)
     """width of the discriminator at 4, 8, 16 ... rows"""
-    pose_channels: int = 20
-    """channels of the pose map"""
-    temperature: float = 1.0
-    """factor on the extraction logits (a departure from the paper if not 1)"""
+    logit_scale: float = 1.0
+    """factor on the extraction logits: above 1 the maps are sharper from the start"""
     residuals: tuple[int, ...] = ()
-    """residual blocks in each encoder at 16, 32 ... rows (a departure if not empty)"""
+    """residual blocks in each encoder at 16, 32 ... rows"""
+    renderer_residuals: tuple[int, ...] = ()
+    """residual blocks in the renderer at 16, 32 ... rows"""
     coordinates: bool = False
-    """whether both encoders also read a y and an x channel (a departure if true)"""
+    """whether both encoders also read a y and an x channel"""
+    pose_skips: bool = False
+    """whether the renderer reads the skeleton encoder's features at every resolution, and not only at 16 rows"""
+    fine_pose: bool = False
+    """whether the pose map says how near each limb is to a fraction of a pixel, see `nted_lite.pose.limb_nearness`"""
 
     def __post_init__(self):
         _lists_to_tuples(self)
@@ -48,6 +62,20 @@ class ModelConfig:
             raise ValueError(f"kernels {self.kernels}: only odd sizes keep the size of the features")
         if len(self.discriminator_channels) != len(self.channels) + 2:
             raise ValueError(f"discriminator_channels needs {len(self.channels) + 2} widths, at 4, 8, 16 ... rows")
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "ModelConfig":
+        """The configuration that a config.json holds. Names of earlier versions are still read.
+
+        Raises ValueError that names every unknown key.
+        """
+        values = {OLD_NAMES.get(name, name): value for name, value in values.items()}
+        if values.pop("pose_channels", POSE_CHANNELS) != POSE_CHANNELS:  # once an option, always 20
+            raise ValueError(f"a pose map has {POSE_CHANNELS} channels")
+        unknown = values.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown in a model's configuration: {', '.join(sorted(unknown))}")
+        return cls(**values)
 
     def rows(self, level: int) -> int:
         """Rows of the features at a level: 16, 32, 64 ..."""
@@ -66,7 +94,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each loss counts; 0 leaves it out."""
+    """How much each loss counts, on its own; 0 leaves it out, its computation included."""
 
     reconstruction: float = 15.0
     """attention reconstruction: the maps' own estimate of the target"""
@@ -75,7 +103,7 @@ class LossWeights:
     perceptual: float = 1.0
     """L1 between features"""
     style: float = 1.0
-    """L1 between Gram matrices of features, inside the perceptual weight"""
+    """L1 between Gram matrices of features"""
     face: float = 0.0
     """L1 between features of face crops"""
     adversarial: float = 0.0
@@ -93,7 +121,7 @@ class TrainConfig:
     pairs: int = 4
     """pairs in a step, over all processes; each is used in both directions, so images = 2 x pairs"""
     accumulate: int = 1
-    """parts in which a process goes through its pairs, one after the other, to use less memory; the step is the same"""
+    """gradient-accumulation steps: a process goes through its pairs in this many portions, to use less memory"""
     draw_ahead: int = 8
     """steps whose people are drawn together, which is faster than one step's at a time"""
     features: str = "people-parser"
@@ -102,10 +130,14 @@ class TrainConfig:
     """sizes at which features are compared: the picture's own, a half of it, a quarter ..."""
     lr: float = 2e-3
     """learning rate of the generator's Adam"""
+    discriminator_lr: float = 2e-3
+    """learning rate of the discriminator's Adam; it and the betas (0, 0.99) are scaled by 16/17 for lazy R1"""
     betas: tuple[float, float] = (0.9, 0.99)
-    """Adam's betas; the discriminator's are (0, 0.99), and both of its settings are scaled by 16/17 for lazy R1"""
+    """betas of the generator's Adam"""
+    warm_up: int = 0
+    """steps over which both learning rates rise from 0"""
     decay: float = 0.3
-    """share of the steps, at the end, over which the learning rate falls to 0 (half a cosine)"""
+    """share of the steps, at the end, over which both learning rates fall to 0 (half a cosine)"""
     ema: float = 0.998
     """decay per step of the averaged weights, which are the model that is used"""
     weights: LossWeights = field(default_factory=LossWeights)
@@ -117,12 +149,12 @@ class TrainConfig:
     """steps from one R1 penalty to the next; each counts this many times"""
     texture_dropout: float = 0.0
     """chance of each texture to be hidden from a picture in the first steps (a departure from the paper if not 0)"""
-    texture_dropout_steps: int = 1500
+    texture_dropout_steps: int = 1000
     """steps with texture dropout"""
     parts_steps: int = 1800
     """steps over which the warm start decays to 0"""
     seed: int = 0
-    """of the weights; the data of step s depend on s alone"""
+    """of weights and of chance; the synthetic people of a step are the same for every seed"""
     log_every: int = 50
     """steps between scalars"""
     sample_every: int = 1000
@@ -159,7 +191,7 @@ _PAPER_256 = TrainConfig(
     betas=(0.0, 0.99),
     decay=0.0,
     ema=0.5 ** (32 / 10_000),
-    weights=LossWeights(reconstruction=15, pixel=0, perceptual=2, style=500, face=1, adversarial=1.5),
+    weights=LossWeights(reconstruction=15, pixel=0, perceptual=2, style=1000, face=1, adversarial=1.5),
     checkpoint_every=2000,
 )
 _PAPER_512 = replace(
@@ -169,34 +201,38 @@ _PAPER_512 = replace(
     adversarial_start=0,
 )
 
+_PEOPLE = dict(logit_scale=8.0, residuals=(1, 1), coordinates=True, pose_skips=True, fine_pose=True)
+_PEOPLE_TRAIN = TrainConfig(
+    lr=16e-3,
+    discriminator_lr=4e-3,
+    warm_up=200,
+    decay=0.6,
+    texture_dropout=0.5,
+    weights=LossWeights(adversarial=0.5),
+)
+
 PRESETS = {
     "people-64": Preset(
         ModelConfig(
-            channels=(64, 48, 32),
-            textures=(8, 16, 0),
+            channels=(64, 64, 48),
+            textures=(16, 32, 0),
             kernels=(1, 3, 3),
-            discriminator_channels=(64, 64, 64, 48, 32),
-            temperature=8.0,
-            residuals=(1, 1),
-            coordinates=True,
+            discriminator_channels=(64, 64, 64, 64, 48),
+            renderer_residuals=(0, 1),
+            **_PEOPLE,
         ),
-        TrainConfig(
-            steps=26_000, lr=4e-3, texture_dropout=0.5, weights=LossWeights(adversarial=0.5), adversarial_start=18_200
-        ),
+        replace(_PEOPLE_TRAIN, steps=26_000, adversarial_start=19_000),
     ),
     "people-128": Preset(
         ModelConfig(
-            channels=(96, 96, 64, 32),
+            channels=(96, 96, 64, 48),
             textures=(8, 16, 16, 0),
             kernels=(1, 3, 3, 3),
-            discriminator_channels=(96, 96, 96, 96, 64, 32),
-            temperature=8.0,
-            residuals=(1, 1),
-            coordinates=True,
+            discriminator_channels=(96, 96, 96, 96, 64, 48),
+            renderer_residuals=(0, 1),
+            **_PEOPLE,
         ),
-        TrainConfig(
-            steps=50_000, lr=4e-3, texture_dropout=0.5, weights=LossWeights(adversarial=0.5), adversarial_start=35_000
-        ),
+        replace(_PEOPLE_TRAIN, steps=45_000, adversarial_start=33_000),
     ),
     "fashion-256": Preset(
         ModelConfig(

@@ -20,7 +20,7 @@ def run(out: Path, people: int = 128) -> None:
     """Draw the pictures into `out`, print the measures over this many held-out pairs, and say what to do next."""
     model = NTED.from_pretrained(shipped("people-64")).eval()
     parser = people_parser()
-    test = held_out(torch.tensor(SHOWN), model.config.height)
+    test = held_out(torch.tensor(SHOWN), model.config)
     made = model(test.reference, test.pose)
     worn, _ = wear(model, parser, test.reference, test.donor, test.pose, "top")
     figures = {

@@ -4,14 +4,12 @@ Two of them make NTED's first half. The reference encoder reads the photo and ex
 skeleton encoder reads the pose and extracts nothing. Notebook 04 builds it level by level.
 """
 
-import math
-
 import torch
 from einops import pack
 from torch import Tensor, nn
 
 from nted_lite.config import ModelConfig
-from nted_lite.layers import Activation, DownConv2d, EqualConv2d
+from nted_lite.layers import Activation, DownConv2d, EqualConv2d, residuals
 from nted_lite.texture import Extraction
 
 
@@ -24,21 +22,6 @@ def with_coordinates(image: Tensor) -> Tensor:
     return pack([image, grid], "b * h w")[0]
 
 
-class Residual(nn.Module):
-    """Two 3 x 3 convolutions beside the identity: more depth at a small resolution. `b c h w -> b c h w`."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv0 = EqualConv2d(channels, channels, 3, padding=1)
-        self.activate0 = Activation(channels)
-        self.conv1 = EqualConv2d(channels, channels, 3, padding=1)
-        self.activate1 = Activation(channels)
-
-    def forward(self, features: Tensor) -> Tensor:
-        hidden = self.activate0(self.conv0(features))
-        return (features + self.activate1(self.conv1(hidden))) / math.sqrt(2)
-
-
 class Level(nn.Module):
     """Half the rows, then (with textures) two extractions that read the same features with their own weights."""
 
@@ -47,10 +30,9 @@ class Level(nn.Module):
         channels = config.channels[level]
         self.down = DownConv2d(config.channels[level + 1], channels)
         self.activate = Activation(channels)
-        depth = config.residuals[level] if level < len(config.residuals) else 0
-        self.residuals = nn.Sequential(*[Residual(channels) for _ in range(depth)])
+        self.residuals = residuals(channels, config.residuals, level)
         self.extractions = nn.ModuleList(
-            Extraction(channels, textures, config.kernels[level], config.temperature) for _ in range(2 * bool(textures))
+            Extraction(channels, textures, config.kernels[level], config.logit_scale) for _ in range(2 * bool(textures))
         )
 
     def forward(self, features: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
@@ -61,7 +43,7 @@ class Level(nn.Module):
 class Encoder(nn.Module):
     """From `inputs` channels at full size to `channels[0]` at 16 rows.
 
-    returns  b c 16 w              the last features
+    returns  [b c h w ...]         the features of every resolution, coarse to fine: entry 0 has 16 rows
              [(textures, map)...]  two per level with textures, fine to coarse: the order in which they arise
     """
 
@@ -75,12 +57,13 @@ class Encoder(nn.Module):
             for level in reversed(range(len(config.channels) - 1))
         )
 
-    def forward(self, image: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    def forward(self, image: Tensor) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
         if self.coordinates:
             image = with_coordinates(image)
-        features = self.activate(self.first(image))
+        features = [self.activate(self.first(image))]
         found = []
         for level in self.levels:
-            features, extracted = level(features)
+            smaller, extracted = level(features[-1])
+            features.append(smaller)
             found += extracted
-        return features, found
+        return features[::-1], found

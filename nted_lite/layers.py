@@ -130,3 +130,23 @@ class UpConv2d(nn.Module):
         """b i h w -> b o 2h 2w"""
         weight = (self.weight * self.scale).transpose(0, 1)
         return blur(F.conv_transpose2d(image, weight, stride=2), self.kernel, (1, 1))
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions beside the identity: more depth at a small resolution. `b c h w -> b c h w`."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv0 = EqualConv2d(channels, channels, 3, padding=1)
+        self.activate0 = Activation(channels)
+        self.conv1 = EqualConv2d(channels, channels, 3, padding=1)
+        self.activate1 = Activation(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        hidden = self.activate0(self.conv0(features))
+        return (features + self.activate1(self.conv1(hidden))) / math.sqrt(2)
+
+
+def residuals(channels: int, depths: tuple[int, ...], level: int) -> nn.Sequential:
+    """The residual blocks of a level: as many as `depths` says, none beyond its end."""
+    return nn.Sequential(*[Residual(channels) for _ in range(depths[level] if level < len(depths) else 0)])

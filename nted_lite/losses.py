@@ -85,7 +85,7 @@ def face_boxes(keypoints: Tensor, height: int, width: int) -> Tensor:
     no face where an eye is missing or (our choice) the point between the eyes lies outside the picture: a box moved
     back from there would show something else. Raises ValueError for a wrong shape or type, as `pose_map` does.
     """
-    seen = pose.check(keypoints, None, height, width)[:, EYES].all(-1)
+    seen = pose.present(keypoints)[:, EYES].all(-1)
     eyes = keypoints[:, EYES]
     centre, distance = eyes.mean(1), (eyes[:, 0, 0] - eyes[:, 1, 0]).abs()
     size = centre.new_tensor([width, height])

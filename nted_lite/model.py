@@ -7,6 +7,8 @@
 Ren et al. (2204.06160), section 3. Notebook 05 arrives at this file.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from nted_lite.config import ModelConfig, model_config
+from nted_lite.config import POSE_CHANNELS, ModelConfig, model_config
 from nted_lite.encoder import Encoder
+from nted_lite.pose import pose_map
 from nted_lite.renderer import Renderer
 from nted_lite.weights import official
 
@@ -68,7 +71,7 @@ class NTED(
         super().__init__()
         self.config = config
         self.reference_encoder = Encoder(config, inputs=3, extracts=True)
-        self.skeleton_encoder = Encoder(config, inputs=config.pose_channels, extracts=False)
+        self.skeleton_encoder = Encoder(config, inputs=POSE_CHANNELS, extracts=False)
         self.renderer = Renderer(config)
 
     def extract(self, reference: Tensor) -> Textures:
@@ -82,20 +85,26 @@ class NTED(
         vectors, maps = zip(*reversed(found), strict=True)
         return Textures(vectors, maps)
 
-    def render(self, pose: Tensor, textures: Textures) -> Rendering:
+    def pose_map(self, keypoints: Tensor, visible: Tensor | None = None) -> Tensor:
+        """The pose map as this model reads it, see `nted_lite.pose.pose_map`: ... 18 2 in pixels -> ... 20 h w"""
+        config = self.config
+        return pose_map(keypoints, visible, config.height, config.width, fine=config.fine_pose)
+
+    def render(self, pose: Tensor, textures: Textures, hidden: Sequence[Tensor] = ()) -> Rendering:
         """A person of these textures in this pose.
 
-        pose      b 20 h w, 0..1: the pose map of `nted_lite.pose` (ValueError if of another size)
+        pose      b 20 h w, 0..1: what `pose_map` draws (ValueError if of another size)
         textures  what `extract` returned, or a mixture of several
+        hidden    b k an operation, bool: textures to do without, see `Distribution`
         """
-        self._check(pose, self.config.pose_channels, "pose")
+        self._check(pose, POSE_CHANNELS, "pose")
         features, _ = self.skeleton_encoder(pose)
-        return Rendering(*self.renderer(features, textures.vectors))
+        return Rendering(*self.renderer(features, textures.vectors, hidden))
 
-    def forward(self, reference: Tensor, pose: Tensor) -> Transfer:
+    def forward(self, reference: Tensor, pose: Tensor, hidden: Sequence[Tensor] = ()) -> Transfer:
         """`render(pose, extract(reference))`, with everything made on the way."""
         textures = self.extract(reference)
-        rendering = self.render(pose, textures)
+        rendering = self.render(pose, textures, hidden)
         return Transfer(rendering.image, textures.vectors, textures.extraction, rendering.distribution)
 
     def _check(self, image: Tensor, channels: int, name: str) -> None:
@@ -120,13 +129,17 @@ class NTED(
         cls, *, model_id: str, config: ModelConfig | None = None, map_location: str = "cpu", strict: bool = True, **hub
     ) -> "NTED":
         """Called by `from_pretrained` (`hub` holds its options): every tensor must fit, or one line says which not."""
-        if config is None:
-            raise ValueError(f"{model_id}: no config.json there, so no model")
-        file = Path(model_id, "model.safetensors")
+        files = [Path(model_id, name) for name in ("config.json", "model.safetensors")]
         if not Path(model_id).is_dir():
-            file = Path(hf_hub_download(model_id, file.name, **hub))
-        if not file.is_file():
-            raise ValueError(f"{file}: no such file, so no model")
+            files = [Path(hf_hub_download(model_id, file.name, **hub)) for file in files]
+        for file in files:
+            if not file.is_file():
+                raise ValueError(f"{file}: no such file, so no model")
+        description, file = files
+        try:
+            config = ModelConfig.from_dict(json.loads(description.read_text()))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"{description}: describes no model ({' '.join(str(error).split())})") from error
         model = cls(config)
         try:
             model.load_state_dict(load_file(file, device=map_location), strict=strict)

@@ -45,14 +45,17 @@ FAR = 8192  # "no pixel of the limb in this row": beyond any distance in the fra
 
 
 @torch.no_grad()
-def pose_map(keypoints: Tensor, visible: Tensor | None = None, height: int = 256, width: int | None = None) -> Tensor:
+def pose_map(
+    keypoints: Tensor, visible: Tensor | None = None, height: int = 256, width: int | None = None, fine: bool = False
+) -> Tensor:
     """Draw key points as the 20-channel pose map.
 
-    keypoints  b 18 2   (x, y) in pixels of the height x width frame; a joint may lie outside the frame
-    visible    b 18     bool, False where a joint is missing; None: missing where x or y is exactly -1
+    keypoints  ... 18 2   (x, y) in pixels of the height x width frame; a joint may lie outside the frame
+    visible    ... 18     bool, False where a joint is missing; None: missing where x or y is exactly -1
     height     rows of the map
     width      columns of the map; None: height * 11 // 16
-    returns    b 20 height width   float32, 0..1, on the device of the key points
+    fine       whether channels 3-19 are `limb_nearness` instead of the published distances (a departure)
+    returns    ... 20 height width   float32, 0..1, on the device of the key points
 
     Channels 0-2: the stick figure on black. Channels 3-19: city-block distance to limb l in pixels of a 256-row map,
     divided by 3, truncated, at most 255, divided by 255: 0 on the limb, 1 far away. A limb with a missing joint, or
@@ -62,15 +65,18 @@ def pose_map(keypoints: Tensor, visible: Tensor | None = None, height: int = 256
     are NaN or beyond 10,000 pixels.
     """
     width = height * 11 // 16 if width is None else width
+    if keypoints.ndim > 3:
+        shown = None if visible is None else visible.flatten(0, -2)
+        return pose_map(keypoints.flatten(0, -3), shown, height, width, fine).unflatten(0, keypoints.shape[:-2])
     visible = check(keypoints, visible, height, width)
     pose = keypoints.new_empty(len(keypoints), 3 + len(LIMBS), height, width, dtype=torch.float32)
     people = max(1, len(pose) if pose.is_cuda else 4_000_000 // pose.stride(0))  # what a CPU caches
     for portion in zip(keypoints.split(people), visible.split(people), pose.split(people)):
-        draw(*portion)
+        draw(*portion, fine)
     return pose
 
 
-def draw(keypoints: Tensor, visible: Tensor, pose: Tensor) -> None:
+def draw(keypoints: Tensor, visible: Tensor, pose: Tensor, fine: bool) -> None:
     """Fill pose, b 20 h w, in place with the map of keypoints, b 18 2, and visible, b 18; see `pose_map`."""
     height, width = pose.shape[2:]
     scale = min(1.0, height / 256)
@@ -78,9 +84,38 @@ def draw(keypoints: Tensor, visible: Tensor, pose: Tensor) -> None:
     left, right = limb_spans(keypoints, visible, radius, height, width)
     discs = joint_discs(keypoints, visible, radius, height, width)
     pose[:, :3] = stick_figure(discs, left, right)
+    if fine:
+        pose[:, :3].div_(255)
+        pose[:, 3:] = limb_nearness(keypoints, visible, height, width)
+        return
     pose[:, 3:] = city_block(left, right, width)
     pose[:, 3:].div_(3 * scale).floor_().clamp_(max=255)
     pose.div_(255)
+
+
+def limb_nearness(keypoints: Tensor, visible: Tensor, height: int, width: int) -> Tensor:
+    """How near each pixel is to each limb: `exp(-d / s)` with the exact distance d to the segment between its joints.
+
+    keypoints  b 18 2   (x, y) in pixels, fractions counted
+    visible    b 18     bool
+    returns    b 17 height width   0..1, 1 on the limb; 0 everywhere for a limb with a missing joint
+
+    s is 2 pixels of a 64-row map, 4 of a 128-row one. In the published channels, where key points are whole pixels and
+    a pixel of distance changes the value by 0.005, a small network hardly sees where a limb is.
+    """
+    start, end = torch.tensor(LIMBS, device=keypoints.device).T
+    a, b = (keypoints[:, joint].float() for joint in (start, end))
+    along = b - a
+    along = along / along.square().sum(-1, keepdim=True).clamp_min(1e-6)  # its product with b - a is 1
+    x = torch.arange(width, device=a.device)
+    y = torch.arange(height, device=a.device)
+    dx, dy = x - a[..., :1], y - a[..., 1:]  # b l w and b l h: pixel minus the limb's first joint
+    t = ((along[..., :1] * dx)[..., None, :] + (along[..., 1:] * dy)[..., None]).clamp_(0, 1)
+    (step_x, step_y), scale = (b - a)[..., None].unbind(-2), height / 32
+    distance = (dx[..., None, :] - step_x[..., None] * t).square_()
+    distance += (dy[..., None] - step_y[..., None] * t).square_()
+    near = distance.sqrt_().div_(-scale).exp_()
+    return near * (visible[:, start] & visible[:, end])[..., None, None]
 
 
 def stick_figures(pose: Tensor) -> Tensor:
@@ -92,17 +127,23 @@ def stick_figures(pose: Tensor) -> Tensor:
 
 def check(keypoints: Tensor, visible: Tensor | None, height: int, width: int) -> Tensor:
     """The joints that are there, b 18 bool; one ValueError for each kind of bad input of `pose_map`."""
-    if keypoints.ndim != 3 or keypoints.shape[1:] != (len(JOINTS), 2) or not keypoints.is_floating_point():
-        raise ValueError(f"keypoints must be floats of shape b 18 2, not {keypoints.dtype} {tuple(keypoints.shape)}")
+    there = present(keypoints)
     if not (keypoints.abs() <= 10_000).all():
         raise ValueError("keypoints must be numbers within 10,000 pixels of the frame; one is NaN, infinite or beyond")
     if min(height, width) < 1:
         raise ValueError(f"the map needs at least one row and one column, not {height} x {width}")
     if visible is None:
-        return (keypoints != MISSING).all(-1)
+        return there
     if visible.shape != keypoints.shape[:2] or visible.dtype != torch.bool:
         raise ValueError(f"visible must be bool of shape b 18, not {visible.dtype} {tuple(visible.shape)}")
     return visible
+
+
+def present(keypoints: Tensor) -> Tensor:
+    """Which joints are there: neither x nor y is exactly -1. b 18 2 -> b 18 bool. ValueError for a wrong shape or type."""
+    if keypoints.ndim != 3 or keypoints.shape[1:] != (len(JOINTS), 2) or not keypoints.is_floating_point():
+        raise ValueError(f"keypoints must be floats of shape b 18 2, not {keypoints.dtype} {tuple(keypoints.shape)}")
+    return (keypoints != MISSING).all(-1)
 
 
 def limb_spans(keypoints: Tensor, visible: Tensor, radius: int, height: int, width: int) -> tuple[Tensor, Tensor]:

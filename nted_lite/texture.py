@@ -7,7 +7,6 @@ semantic entities and cost `m * k`. Notebooks 02 and 03 build them from a loop.
 
 import math
 
-import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange
 from torch import Tensor, nn
@@ -91,54 +90,45 @@ def _check_same(features: Tensor, logits: Tensor) -> None:
 class Extraction(nn.Module):
     """`extract` with learnt filters: a bias-free one for the entities, a biased one for the values.
 
-    temperature  multiplies the logits; 1 is the paper's. Unit-norm features give nearly flat maps at the start of a
-                 training, and a factor of 8 or so lets small models leave that plateau sooner.
+    logit_scale  multiplies the logits; 1 is the paper's. Unit-norm features give nearly flat maps at the start of a
+                 training, and a factor of 8 or so lets small models leave that plateau sooner. (It is one over what is
+                 usually called a temperature.)
     """
 
-    def __init__(self, channels: int, textures: int, kernel: int, temperature: float = 1.0):
+    def __init__(self, channels: int, textures: int, kernel: int, logit_scale: float = 1.0):
         super().__init__()
         self.semantic = EqualConv2d(channels, textures, kernel, padding=kernel // 2)
         self.values = EqualConv2d(channels, channels, kernel, padding=kernel // 2, bias=True)
-        self.temperature = temperature
+        self.logit_scale = logit_scale
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """b c h w -> textures b k c, extraction b k h w"""
-        logits = self.semantic(normalise(features)) * self.temperature
+        logits = self.semantic(normalise(features)) * self.logit_scale
         return extract(self.values(features), logits)
 
 
-def hide(logits: Tensor, rate: float) -> Tensor:
-    """Texture dropout: each picture does without some of its textures, chosen anew every time.
-
-    logits   b k h w   score of each entity at each position
-    rate     0..1      chance of a texture to be hidden from a whole picture
-    returns  b k h w   with the scores of hidden textures far below all others
-
-    Without it one texture takes the whole person early in a training, and the others never get a gradient there again.
-    A departure from the paper, for the first steps of a short training.
-    """
-    hidden = torch.rand(logits.shape[:2], device=logits.device) < rate
-    return logits.masked_fill(rearrange(hidden, "b k -> b k 1 1"), -30.0)
-
-
 class Distribution(nn.Module):
-    """`distribute` with a learnt filter, added to the features that asked for it.
-
-    dropout  chance of each texture to be hidden, see `hide`; 0 is the paper's
-    """
+    """`distribute` with a learnt filter, added to the features that asked for it."""
 
     def __init__(self, channels: int, textures: int, kernel: int):
         super().__init__()
         self.semantic = EqualConv2d(channels, textures, kernel, padding=kernel // 2, bias=True)
-        self.dropout = 0.0
 
-    def forward(self, features: Tensor, textures: Tensor) -> tuple[Tensor, Tensor]:
-        """b c h w, b k c -> b c h w, distribution b k h w
+    def forward(self, features: Tensor, textures: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Ask for textures, and add what comes.
+
+        features  b c h w
+        textures  b k c
+        hidden    b k, bool   textures that a picture has to do without: texture dropout, for the first steps of a
+                              training (a departure from the paper). Otherwise one texture takes the whole person early
+                              on, and the others never get a gradient there again
+        returns   b c h w
+                  b k h w     distribution map, sums to 1 over k
 
         Divided by sqrt(2), the sum of two unrelated terms of equal size keeps that size; a soft mixture is smaller.
         """
         logits = self.semantic(features)
-        if self.dropout:
-            logits = hide(logits, self.dropout)
+        if hidden is not None:
+            logits = logits.masked_fill(rearrange(hidden, "b k -> b k 1 1"), -30.0)  # far below all others
         mixture, distribution = distribute(textures, logits)
         return (features + mixture) / math.sqrt(2), distribution

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from nted_lite.images import read_image, reason, write_png
 from nted_lite.keypoints import read_pose
 from nted_lite.model import NTED
-from nted_lite.pose import pose_map, stick_figures
+from nted_lite.pose import stick_figures
 
 # ----------------------------------------------------------------------------------------------------- files to tensors
 
@@ -81,7 +81,7 @@ def transfer(model: NTED, jobs: Sequence[Job], batch: int = 8, sheet: bool = Fal
 def _render(model: NTED, reference: Tensor, keypoints: Tensor, sheet: bool) -> Tensor:
     """What is written for references, b 3 h w, and key points, b 18 2. -> b 3 h w, or b 3 h 3w for sheets"""
     device = next(model.parameters()).device
-    pose = pose_map(keypoints, height=model.config.height, width=model.config.width)
+    pose = model.pose_map(keypoints)
     made = model(reference.to(device), pose.to(device)).image.cpu()
     return torch.cat([reference, stick_figures(pose), made], dim=-1) if sheet else made
 

@@ -16,7 +16,7 @@ from torch import nn
 from nted_lite import checkpoint
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
 from nted_lite.data.people import people_source
-from nted_lite.training import train
+from nted_lite.training import Trainer, train
 
 MODEL = ModelConfig(channels=(8, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
 CONFIG = TrainConfig(
@@ -34,8 +34,10 @@ class Pixels(nn.Module):
 def run(out: Path) -> None:
     """Train, or go on where the last attempt stopped."""
     people = people_source(32)
-    resume = (out / "state.safetensors").exists()
-    train(MODEL, CONFIG, out, people, people, Pixels(), Accelerator(cpu=True), resume)
+    trainer = Trainer(MODEL, CONFIG, people, Pixels(), Accelerator(cpu=True))
+    if (out / "state.safetensors").exists():
+        trainer.load(out)
+    train(trainer, out, people)
 
 
 def start(out: Path, slow_disk: bool) -> int:

@@ -1,13 +1,13 @@
 """The commands: they do what they say, and bad input ends in one clear line."""
 
 import json
-import math
-import re
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
-from nted_lite import cli, preset
+from nted_lite import NTED, cli, training
 from nted_lite.weights.hub import shipped
 
 TINY = [
@@ -22,14 +22,60 @@ def call(monkeypatch, *words):
     cli.main()
 
 
-def test_train_then_evaluate_then_resume(monkeypatch, tmp_path, capsys):
+def test_train_then_evaluate(monkeypatch, tmp_path, capsys):
     call(monkeypatch, "train", "--preset", "people-64", "--out", tmp_path, "--device", "cpu", *TINY)
     assert json.loads((tmp_path / "config.json").read_text())["channels"] == [8, 8, 8]
     call(monkeypatch, "evaluate", "--checkpoint", tmp_path, "--people", "16")
     assert json.loads((tmp_path / "metrics.json").read_text())["people"] == 16
     assert "16 held-out pairs" in capsys.readouterr().out
-    call(monkeypatch, "train", "--out", tmp_path, "--device", "cpu", "--resume", *TINY, "--steps", "3")
-    assert json.loads((tmp_path / "train.json").read_text())["train"]["steps"] == 3
+
+
+def state(folder):
+    return load_file(folder / "state.safetensors")
+
+
+def test_resume_alone_takes_every_option_from_the_folder(monkeypatch, tmp_path, capsys):
+    """Stopped at step 2 and resumed with no other option, a training ends with the bits of an undisturbed one."""
+    options = [*TINY, "--steps", "4", "--pairs", "2", "--lr", "0.0005", "--seed", "5", "--device", "cpu",
+               "--adversarial", "0.3", "--adversarial-start", "1"]  # fmt: skip
+    call(monkeypatch, "train", "--out", tmp_path / "whole", *options)
+    steps = training.Trainer.train_step
+    with monkeypatch.context() as patch:
+
+        def stop(trainer):
+            if trainer.step == 3:
+                raise KeyboardInterrupt
+            return steps(trainer)
+
+        patch.setattr(training.Trainer, "train_step", stop)
+        with pytest.raises(SystemExit):
+            call(patch, "train", "--out", tmp_path / "stopped", *options, "--checkpoint-every", "2")
+    record = (tmp_path / "stopped" / "train.json").read_text()
+    capsys.readouterr()
+    call(monkeypatch, "train", "--out", tmp_path / "stopped", "--resume")
+    assert "changed" not in capsys.readouterr().out
+    assert (tmp_path / "stopped" / "train.json").read_text() == record
+    whole, stopped = state(tmp_path / "whole"), state(tmp_path / "stopped")
+    assert [name for name in whole if not torch.equal(whole[name], stopped[name])] == []
+
+
+def test_what_a_resume_changes_is_said_and_the_old_record_kept(monkeypatch, tmp_path, capsys):
+    call(monkeypatch, "train", "--out", tmp_path, *TINY, "--lr", "0.0005")
+    call(monkeypatch, "train", "--out", tmp_path, "--resume", "--steps=3", "--ema", "0.9")
+    said = capsys.readouterr().out
+    assert "changed on resuming at step 2: train.steps: 2 -> 3" in said and "train.ema: 0.998 -> 0.9" in said
+    assert "lr" not in said
+    assert json.loads((tmp_path / "train.json").read_text())["train"]["lr"] == 0.0005
+    assert json.loads((tmp_path / "train-until-2.json").read_text())["train"]["steps"] == 2
+
+
+def test_start_from_shipped_weights(monkeypatch, tmp_path):
+    """`--init FOLDER` takes the model's configuration from there, too; the optimiser is fresh."""
+    call(monkeypatch, "train", "--out", tmp_path, "--init", shipped("people-64"), "--steps", "1", "--pairs", "1",
+         "--draw-ahead", "1", "--lr", "0")  # fmt: skip
+    ours, theirs = (NTED.from_pretrained(folder) for folder in (tmp_path, shipped("people-64")))
+    assert ours.config == theirs.config
+    assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
 
 
 def test_from_files_to_a_model_to_pictures(monkeypatch, tmp_path):
@@ -79,6 +125,10 @@ def test_demo(monkeypatch, tmp_path, capsys):
         (["train", "--out", "x", "--pairs", "3", "--accumulate", "2", "--device", "cpu"], "3 pairs a step cannot be"),
         (["train", "--out", "{tmp}/file/x", "--device", "cpu", *TINY], "Not a directory"),
         (["train", "--out", "{tmp}", "--device", "cpu", "--resume"], "nothing to resume"),
+        (["train", "--out", "x", "--device", "cuda:7", *TINY], "device 'cuda:7' cannot be used"),
+        (["train", "--out", "x", "--device", "nonsense", *TINY], "device 'nonsense' cannot be used"),
+        (["train", "--out", "x", "--device", "meta", *TINY], "device 'meta' cannot be used"),
+        (["train", "--out", "x", "--device", "cpu", "--mixed-precision", "fp16", *TINY], "fp16 needs an NVIDIA or AMD"),
     ],
 )
 def test_bad_input_is_one_line(monkeypatch, tmp_path, words, line):
@@ -94,31 +144,3 @@ def test_the_shipped_models_are_there():
         assert {path.name for path in (shipped(name)).iterdir()} >= {
             "README.md", "metrics.json", "model.safetensors",
         }  # fmt: skip
-
-
-def test_the_model_card_tells_what_the_preset_does():
-    card, chosen = (shipped("people-64") / "README.md").read_text(), preset("people-64")
-    train, weights = chosen.train, chosen.train.weights
-    assert f"{train.steps:,} steps of {train.pairs} pairs" in card
-    losses = re.search(r"\*\*Losses\*\*.*?\n\n", card, re.S)[0]
-    named = {"reconstruction": weights.reconstruction, "L1": weights.pixel, "perceptual": weights.perceptual,
-             "style": weights.style}  # fmt: skip
-    assert all(f"{name} {weight:g}" in losses for name, weight in named.items())
-    late = 1 - train.adversarial_start / train.steps
-    assert f"last {late:.0%}".replace("%", " %") in losses
-    assert f"weight {weights.adversarial:g}" in losses.replace("\n", " ")
-    assert math.isclose(late, train.decay)  # the card: while the learning rate falls
-
-
-def test_the_model_card_takes_its_numbers_from_the_files_beside_it():
-    folder = shipped("people-64")
-    card = " ".join((folder / "README.md").read_text().split())
-    found = {}
-    for name in ("without-adversary", "metrics"):
-        measured = json.loads((folder / f"{name}.json").read_text())
-        row = measured["similarity"]["model"]
-        found[name] = row["psnr"]["mean"], row["ssim"]["mean"], measured["fd_people"]["rows"]["model"]
-    (psnr, ssim, distance), (own_psnr, own_ssim, own_distance) = found.values()
-    assert f"PSNR of {psnr:.2f} dB instead of {own_psnr:.2f}" in card
-    assert f"SSIM of {ssim:.3f} instead of {own_ssim:.3f}" in card
-    assert f"Frechet distance of {distance:.1f} instead of {own_distance:.1f}" in card

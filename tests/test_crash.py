@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from nted_lite import checkpoint
 from nted_lite.data.examples import Blocks
 from nted_lite.data.people import people_source
-from nted_lite.step import NotFinite, Trainer
-from nted_lite.training import train
+from nted_lite.training import NotFinite, Trainer, train
 
 resource = pytest.importorskip("resource", reason="limits and forks are POSIX's")
 
@@ -81,9 +80,8 @@ def test_a_disk_that_is_full_for_the_model_alone(tmp_path, request):
 def test_a_training_is_never_overwritten(tmp_path):
     trainer().save(tmp_path)
     before = (tmp_path / "state.safetensors").read_bytes()
-    people = people_source(32)
-    with pytest.raises(ValueError, match="holds a training already; go on with it .--resume., or choose another"):
-        train(crash.MODEL, crash.CONFIG, tmp_path, people, people, crash.Pixels(), Accelerator(cpu=True))
+    with pytest.raises(ValueError, match="already contains a run; resume it .--resume., or choose another"):
+        train(trainer(), tmp_path, people_source(32))
     assert (tmp_path / "state.safetensors").read_bytes() == before
 
 
@@ -113,8 +111,9 @@ def test_not_a_number_keeps_the_batch(tmp_path):
         return views
 
     config = replace(crash.CONFIG, draw_ahead=1)
+    run = Trainer(crash.MODEL, config, poisoned, crash.Pixels(), Accelerator(cpu=True))
     with pytest.raises(NotFinite, match=r"step 5: the loss of the generator is nan \(.*not-finite-5"):
-        train(crash.MODEL, config, tmp_path, poisoned, people_source(32), crash.Pixels(), Accelerator(cpu=True))
+        train(run, tmp_path, people_source(32))
     (saved,) = tmp_path.glob("not-finite-*.safetensors")
     batch = load_file(saved)
     assert batch["reference"].isnan().any() and batch["pose"].shape == (4, 20, 32, 22)
@@ -146,9 +145,9 @@ def test_a_new_learning_rate_counts_when_resuming(tmp_path):
 
 
 def test_gradient_accumulation_changes_nothing():
-    """Four pairs in two parts are four pairs at once, with the discriminator's groups, R1 and the averages."""
-    whole = trainer(pairs=4, adversarial_start=0, texture_dropout=0.0)
-    parts = trainer(pairs=4, accumulate=2, adversarial_start=0, texture_dropout=0.0)
+    """Four pairs in two portions are four pairs at once: hidden textures, the discriminator's groups, R1, averages."""
+    whole = trainer(pairs=4, adversarial_start=0)
+    parts = trainer(pairs=4, accumulate=2, adversarial_start=0)
     for _ in range(5):
         a, b = whole.train_step(), parts.train_step()
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)

@@ -20,7 +20,6 @@ from nted_lite.data import deepfashion
 from nted_lite.data.deepfashion import DeepFashion, Item, Store, deepfashion_source, read_pairs, shuffled, zoom
 from nted_lite.keypoints import read_keypoints, to_frame
 from nted_lite.people import SPLITS, render, sample_people, sample_poses
-from nted_lite.pose import pose_map
 
 lmdb = pytest.importorskip("lmdb")
 prep = pytest.importorskip("data_prep.deepfashion")
@@ -185,7 +184,6 @@ def test_source_agrees_with_single_pairs(root):
         sample = dataset.pair(number)
         assert torch.equal(views.images[:, place], sample.images / 127.5 - 1)
         assert torch.equal(views.keypoints[:, place], sample.keypoints)
-        assert torch.equal(views.poses[:, place], pose_map(sample.keypoints, height=HEIGHT))
 
 
 def test_picture_and_key_points_are_zoomed_alike():

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from nted_lite import NTED
+from nted_lite import NTED, preset
 from nted_lite.evaluation import measures, people
 from nted_lite.evaluation.people import BASELINES, evaluate_people, held_out, interval, part_colours, report
 from nted_lite.features import PeopleParser, people_parser
@@ -36,8 +36,8 @@ def test_interval_leaves_out_what_could_not_be_measured():
     assert all(math.isnan(value) for value in interval(torch.tensor([math.nan])).values())
 
 
-def test_part_colours():
-    people = held_out(torch.arange(3), height=32)
+def test_part_colours(tiny):
+    people = held_out(torch.arange(3), tiny)
     painted = part_colours(people)
     for n in range(3):
         for part in range(len(PARTS)):
@@ -76,10 +76,10 @@ def test_real_pictures_are_nearest_in_distribution(small):
 
 def test_a_model_that_knows_the_answer(parser):
     """What it draws is the target and its maps are the parts: nothing is wrong, and all texture arrives."""
-    tests = held_out(torch.arange(6))
+    tests = held_out(torch.arange(6), preset("people-64").model)
 
     class Knows(torch.nn.Module):
-        config = type("Config", (), {"height": 64, "width": 44})
+        config = preset("people-64").model
 
         def forward(self, reference, pose):
             n = [next(i for i in range(6) if torch.equal(tests.pose[i], p)) for p in pose]

@@ -323,8 +323,8 @@ def test_the_back_is_not_seen_from_the_front():
 
 
 @pytest.fixture(scope="module")
-def people():
-    return held_out(torch.arange(3), height=32)
+def people(tiny):
+    return held_out(torch.arange(3), tiny)
 
 
 def test_seen_error(people):

@@ -14,13 +14,13 @@ from nted_lite.encoder import with_coordinates
 
 EVERYTHING = ModelConfig(  # every field away from its default
     channels=(8, 6), textures=(3, 0), kernels=(3, 1), discriminator_channels=(4, 5, 6, 7),
-    pose_channels=4, temperature=8.0, residuals=(1,), coordinates=True,
+    logit_scale=8.0, residuals=(1,), renderer_residuals=(0, 1), coordinates=True, pose_skips=True, fine_pose=True,
 )  # fmt: skip
 
 
 def inputs(config, b=2):
     reference = torch.rand(b, 3, config.height, config.width) * 2 - 1
-    return reference, torch.rand(b, config.pose_channels, config.height, config.width)
+    return reference, torch.rand(b, 20, config.height, config.width)
 
 
 @pytest.fixture
@@ -125,8 +125,24 @@ def test_config_survives_json():
         assert type(config)(**json.loads(text)) == config
 
 
+def test_names_of_earlier_versions_are_read():
+    old = {"channels": [8, 8], "textures": [3, 0], "kernels": [1, 3], "discriminator_channels": [8, 8, 8, 8],
+           "temperature": 8.0, "pose_channels": 20}  # fmt: skip
+    assert ModelConfig.from_dict(old).logit_scale == 8.0
+    with pytest.raises(ValueError, match="unknown in a model's configuration: colour, weight"):
+        ModelConfig.from_dict(old | {"weight": 1, "colour": 2})
+
+
+def test_unknown_keys_beside_the_weights_are_refused(tmp_path, small):
+    NTED(small).save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"colour": 2}))
+    with pytest.raises(ValueError, match="config.json: describes no model .unknown in a model's configuration: colour"):
+        NTED.from_pretrained(tmp_path)
+
+
 def test_folder_without_a_model(tmp_path):
-    with pytest.raises(ValueError, match="no config.json there, so no model"):
+    with pytest.raises(ValueError, match="config.json: no such file, so no model"):
         NTED.from_pretrained(tmp_path)
 
 

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from nted_lite import preset
 from nted_lite.data.people import people_source
 from nted_lite.features import VGG19
-from nted_lite.step import Trainer
+from nted_lite.training import Trainer
 
 
 @pytest.mark.slow

@@ -14,10 +14,12 @@ from test_golden import CONFIG, golden, relative_error
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from nted_lite import NTED, Discriminator, TrainConfig, control, discriminator, layers, losses, model, step, texture
+from nted_lite import NTED, Discriminator, TrainConfig, control, discriminator, layers, losses, model, texture, training
 from nted_lite.config import LossWeights
+from nted_lite.data import examples as data
 from nted_lite.data.examples import Views
-from nted_lite.step import Trainer
+from nted_lite.pose import pose_map
+from nted_lite.training import Trainer
 
 
 def plant(monkeypatch, function, right, wrong):
@@ -118,8 +120,8 @@ def noise(index, device):
     """A source of pictures without people: the views of pair i depend on i alone."""
     seeds = [torch.Generator().manual_seed(int(i)) for i in index]
     draw = lambda c: torch.stack([torch.rand(2, c, 32, 22, generator=seed) for seed in seeds], dim=1)  # noqa: E731
-    nobody = torch.full((2, len(index), 18, 2), -1.0)
-    return Views(draw(3) * 2 - 1, nobody, draw(20), torch.zeros(2, len(index), 32, 22, dtype=torch.long))
+    keypoints = torch.stack([torch.rand(2, 18, 2, generator=seed) for seed in seeds], dim=1) * 22
+    return Views(draw(3) * 2 - 1, keypoints, torch.zeros(2, len(index), 32, 22, dtype=torch.long))
 
 
 @pytest.fixture
@@ -154,11 +156,12 @@ def penalty_counts_for_the_steps_without(trainer):
 
 
 def both_directions_want_the_other_view(trainer):
-    views = noise(torch.arange(2), torch.device("cpu"))
-    examples = views.both_directions()
+    index = torch.arange(2)
+    views = noise(index, torch.device("cpu"))
+    examples = data.both_directions(index, views, lambda keypoints: pose_map(keypoints, height=32)).of_pairs()
     for i, (person, before, after) in enumerate([(0, 0, 1), (1, 0, 1), (0, 1, 0), (1, 1, 0)]):
         assert torch.equal(examples.reference[i], views.images[before, person])
-        assert torch.equal(examples.pose[i], views.poses[after, person])
+        assert torch.equal(examples.pose[i], pose_map(views.keypoints[after, person][None], height=32)[0])
         assert torch.equal(examples.target[i], views.images[after, person])
 
 
@@ -166,7 +169,7 @@ def perceptual_loss_teaches_the_generator(trainer):
     run = trainer(weights=LossWeights(reconstruction=0, pixel=0, style=0))
     (examples,) = run.examples()
     made = run.generator(examples.reference, examples.pose)
-    found = step.generator_losses(made, examples, run.features, run.config)
+    found = training.generator_losses(made, examples, run.features, run.config)
     assert found["perceptual"].requires_grad
     torch.testing.assert_close(found["perceptual"], nn.functional.l1_loss(made.image, examples.target))
 
@@ -240,19 +243,21 @@ ERRORS_OF_TRAINING = {
     "average never moves": (
         Trainer.train_step, "self.average.update_parameters(self.generator)", "pass", average_follows_slowly),
     "R1 not multiplied by its interval": (
-        Trainer._judge, "config.r1 / 2 * config.r1_every", "config.r1 / 2",
+        Trainer.train_step, "config.r1 / 2 * config.r1_every", "config.r1 / 2",
         penalty_counts_for_the_steps_without),
     "R1 not halved": (
-        Trainer._judge, "config.r1 / 2 *", "config.r1 *", penalty_counts_for_the_steps_without),
+        Trainer.train_step, "config.r1 / 2 *", "config.r1 *", penalty_counts_for_the_steps_without),
     "R1 at every step": (
-        Trainer._judge, "self.step % config.r1_every == 0", "True", penalty_counts_for_the_steps_without),
+        Trainer.train_step, "self.step % config.r1_every == 0", "True", penalty_counts_for_the_steps_without),
     "R1 on made images": (
-        Trainer._judge, "self.discriminator), real)", "self.discriminator), fake)",
+        Trainer.train_step, "r1_penalty(bare, examples.target)", "r1_penalty(bare, fake)",
         penalty_counts_for_the_steps_without),
     "pose of the reference": (
-        Views.both_directions, "self.poses.flip(0)", "self.poses", both_directions_want_the_other_view),
+        data.both_directions, "draw(views.keypoints.flip(0))", "draw(views.keypoints)",
+        both_directions_want_the_other_view),
     "made image's features without a gradient": (
-        step.generator_losses, "for image in (made.image, target))", "for image in (made.image.detach(), target))",
+        training.generator_losses, "for image in (generated.image, target))",
+        "for image in (generated.image.detach(), target))",
         perceptual_loss_teaches_the_generator),
 }  # fmt: skip
 
@@ -287,4 +292,4 @@ def test_plant_is_pulled_out_again():
         check()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(AssertionError, match="0 times"):
         plant(patch, layers.blur_kernel, "not in there", "")
-    assert step.get_ema_multi_avg_fn is get_ema_multi_avg_fn
+    assert training.get_ema_multi_avg_fn is get_ema_multi_avg_fn

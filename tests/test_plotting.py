@@ -17,7 +17,7 @@ from nted_lite.plotting import system
 def example():
     torch.manual_seed(0)
     model = NTED(preset("people-64").model).eval()
-    test = held_out(torch.arange(2))
+    test = held_out(torch.arange(2), model.config)
     with torch.no_grad():
         return model, test, model(test.reference, test.pose)
 

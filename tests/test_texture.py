@@ -188,9 +188,9 @@ def test_distribution_module(agree, kernel):
     agree(lambda f, t: module(f, t)[0], slow, torch.randn(B, C, H, W), torch.randn(B, K, C))
 
 
-def test_temperature_sharpens():
+def test_logit_scale_sharpens():
     soft, features = Extraction(C, K, 1), torch.randn(B, C, H, W)
-    sharp = Extraction(C, K, 1, temperature=8.0)
+    sharp = Extraction(C, K, 1, logit_scale=8.0)
     sharp.load_state_dict(soft.state_dict())
     logits = soft.semantic(normalise(features))
     torch.testing.assert_close(sharp(features)[1], extract(features, 8 * logits)[1])

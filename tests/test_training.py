@@ -1,6 +1,6 @@
 """The loop: resuming changes nothing, the data of a step depend on the step alone, and losses fall."""
 
-import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,11 +8,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from nted_lite import NTED
+from nted_lite import NTED, Discriminator
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
 from nted_lite.data.people import people_source
-from nted_lite.step import Trainer, learning_rate
-from nted_lite.training import train
+from nted_lite.training import Trainer, hidden_textures, learning_rate, train
 
 MODEL = ModelConfig(channels=(8, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
 FULL = LossWeights(adversarial=1.0, parts=0.0)
@@ -34,9 +33,8 @@ def trainer(**changes):
     return Trainer(MODEL, config(**changes), people_source(32), Pixels(), Accelerator(cpu=True))
 
 
-def small_run(out, resume=False, **changes):
-    people = people_source(32)
-    return train(MODEL, config(**changes), out, people, people, Pixels(), Accelerator(cpu=True), resume)
+def small_run(out, **changes):
+    return train(trainer(**changes), out, people_source(32))
 
 
 def same(a, b):
@@ -87,6 +85,54 @@ def test_steps_use_every_pair_once():
     assert seen == list(range(8))
 
 
+def test_two_seeds_and_two_steps_share_no_chance():
+    """Texture dropout depends on (seed, number of the example): 4,000 examples of four seeds are all hidden anew."""
+    model = ModelConfig(channels=(8, 8), textures=(64, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
+    numbers = torch.arange(1000)
+    drawn = [hidden_textures(numbers, model, TrainConfig(seed=seed, texture_dropout=0.5)) for seed in (0, 1, 1000, 7)]
+    rows = torch.cat([row for operations in drawn for row in operations])
+    assert len(rows.unique(dim=0)) == len(rows) == 8000
+    assert rows.float().mean().item() == pytest.approx(0.5, abs=0.01)
+    again = hidden_textures(numbers[500:501], model, TrainConfig(seed=7, texture_dropout=0.5))
+    assert torch.equal(again[1], drawn[3][1][500:501]), "in any company"
+
+
+def test_texture_dropout_ends_and_leaves_the_average_alone():
+    run = trainer(texture_dropout=1.0, texture_dropout_steps=1, weights=LossWeights())
+    seen = []
+    run.generator.renderer.register_forward_hook(lambda module, inputs, outputs: seen.append(inputs[2]))
+    run.train_step(), run.train_step()
+    assert all(hidden.all() for hidden in seen[0]) and seen[1] == ()
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "pixel", "perceptual", "style"])
+def test_losses_are_independent_and_zero_leaves_one_out(name):
+    """Without one loss the others keep their values."""
+    full = trainer(weights=LossWeights(style=2.0)).train_step()
+    less = trainer(weights=replace(LossWeights(style=2.0), **{name: 0.0})).train_step()
+    assert set(full) - set(less) == {name}
+    torch.testing.assert_close(less, {key: value for key, value in full.items() if key != name})
+    double = trainer(weights=replace(LossWeights(style=2.0), **{name: 2 * getattr(LossWeights(style=2.0), name)}))
+    torch.testing.assert_close(double.train_step(), full | {name: 2 * full[name]})
+
+
+def test_features_are_not_computed_for_nothing():
+    class Never(nn.Module):
+        def forward(self, image):
+            raise AssertionError("no loss needs features")
+
+    weights = LossWeights(perceptual=0, style=0)
+    Trainer(MODEL, config(weights=weights), people_source(32), Never(), Accelerator(cpu=True)).train_step()
+
+
+def test_a_caller_keeps_its_random_numbers():
+    torch.manual_seed(3)
+    wanted = torch.rand(2)
+    torch.manual_seed(3)
+    trainer(texture_dropout=0.5).train_step()
+    assert torch.equal(torch.rand(2), wanted)
+
+
 def test_loss_falls():
     run = trainer(weights=LossWeights(adversarial=0), lr=5e-3)
     totals = [sum(value.item() for value in run.train_step().values()) for _ in range(40)]
@@ -121,10 +167,14 @@ def test_learning_rate_falls_at_the_end():
     assert learning_rate(100, schedule) == pytest.approx(0)
 
 
+def test_learning_rate_warms_up():
+    schedule = TrainConfig(steps=100, warm_up=3)
+    assert [learning_rate(step, schedule) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+
+
 def test_train_writes_what_a_reader_needs(tmp_path):
     model = small_run(tmp_path, steps=2, sample_every=2)
     assert isinstance(model, NTED)
-    assert json.loads((tmp_path / "train.json").read_text())["train"]["steps"] == 2
     assert (tmp_path / "samples" / "0000002.png").is_file() and list((tmp_path / "log").iterdir())
 
 
@@ -139,6 +189,22 @@ def test_not_a_number_stops_with_the_step():
 def test_nothing_to_resume(tmp_path):
     with pytest.raises(ValueError, match="nothing to resume"):
         trainer().load(tmp_path)
+
+
+def test_fewer_steps_than_are_done(tmp_path):
+    run = trainer()
+    run.train_step(), run.train_step()
+    run.save(tmp_path)
+    with pytest.raises(ValueError, match="has reached step 2 already; give --steps at least that"):
+        trainer(steps=1).load(tmp_path)
+
+
+def test_start_from_given_weights():
+    torch.manual_seed(5)
+    init, judge = NTED(MODEL), Discriminator(MODEL)
+    run = Trainer(MODEL, config(), people_source(32), Pixels(), Accelerator(cpu=True), init, judge)
+    assert same(run.generator, init) and same(run.average.module, init) and same(run.discriminator, judge)
+    assert run.optimisers["generator"].state_dict()["state"] == {}
 
 
 def test_checkpoint_of_another_model(tmp_path):

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from nted_lite.config import LossWeights, ModelConfig, TrainConfig
 from nted_lite.data.people import people_source
-from nted_lite.step import Trainer
+from nted_lite.training import Trainer
 
 MODEL = ModelConfig(channels=(12, 8), textures=(4, 0), kernels=(1, 3), discriminator_channels=(8, 8, 8, 8))
 CONFIG = TrainConfig(

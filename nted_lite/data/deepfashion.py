@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nted_lite.data.examples import Source, Views
-from nted_lite.pose import MISSING, pose_map
+from nted_lite.pose import MISSING
 from nted_lite.keypoints import read_keypoints, to_frame
 
 PREPARE = "python data_prep/deepfashion.py --images IMAGES --annotations ANNOTATIONS --out {root} --heights {height}"
@@ -273,11 +273,9 @@ def deepfashion_source(dataset: DeepFashion, threads: int = 8) -> Source:
             samples = list(pool.map(dataset.pair, index.tolist()))
         images = torch.stack([sample.images for sample in samples], dim=1).to(device).float() / 127.5 - 1
         keypoints = torch.stack([sample.keypoints for sample in samples], dim=1).to(device)
-        poses = pose_map(rearrange(keypoints, "v b j xy -> (v b) j xy"), height=dataset.height)
         return Views(
             images=images,
             keypoints=keypoints,
-            poses=rearrange(poses, "(v b) c h w -> v b c h w", v=2),
             parts=torch.zeros_like(images[:, :, 0], dtype=torch.long),
         )
 

@@ -1,4 +1,7 @@
-"""What a training step sees: two views of each of some people, used in both directions."""
+"""The contract between data and training: what a source of pairs returns, and what a step makes of it.
+
+To add a data set, write a `Source`: a function from (numbers of pairs, device) to `Views`.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,14 +11,25 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from nted_lite.people import SPLITS, pairs
-from nted_lite.pose import MISSING, pose_map
+
+@dataclass(frozen=True)
+class Views:
+    """Two views of each of b people, with the view as the first axis."""
+
+    images: Tensor
+    """2 b 3 h w, -1..1"""
+    keypoints: Tensor
+    """2 b 18 2, pixels; -1 -1 for a missing joint"""
+    parts: Tensor
+    """2 b h w: true parts, all 0 where they are not known"""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What a step trains on: references, the poses wanted, and the true pictures."""
+    """What a step trains on: reference images, target poses, and the ground truth."""
 
+    number: Tensor
+    """b: which example of the training each is; the same number never comes twice"""
     reference: Tensor
     """b 3 h w, -1..1"""
     pose: Tensor
@@ -27,61 +41,58 @@ class Examples:
     target_parts: Tensor
     """b h w: true parts, all 0 where they are not known"""
 
+    def of_pairs(self, chosen: slice = slice(None)) -> "Examples":
+        """From what `both_directions` returned, the examples of some pairs: 2 b ... -> (2 b) ..."""
 
-@dataclass(frozen=True)
-class Views:
-    """Two views of each of b people, with the view as the first axis."""
+        def flat(values: Tensor) -> Tensor:
+            values = rearrange(values[:, chosen], "v b ... -> (v b) ...")
+            return values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values
 
-    images: Tensor
-    """2 b 3 h w, -1..1"""
-    keypoints: Tensor
-    """2 b 18 2, pixels; -1 -1 for a missing joint"""
-    poses: Tensor
-    """2 b 20 h w, 0..1"""
-    parts: Tensor
-    """2 b h w"""
-
-    def both_directions(self, chosen: slice = slice(None)) -> Examples:
-        """First view to second, then second to first: twice the examples for one drawing. -> 2b examples"""
-
-        def flat(views: Tensor) -> Tensor:
-            views = rearrange(views[:, chosen], "v b ... -> (v b) ...")
-            return views.contiguous(memory_format=torch.channels_last) if views.ndim == 4 else views
-
-        return Examples(
-            reference=flat(self.images),
-            pose=flat(self.poses.flip(0)),
-            target=flat(self.images.flip(0)),
-            target_keypoints=flat(self.keypoints.flip(0)),
-            target_parts=flat(self.parts.flip(0)),
-        )
+        return Examples(**{name: flat(values) for name, values in vars(self).items()})
 
 
 Source = Callable[[Tensor, torch.device], Views]
 """Makes training data: (numbers of the pairs, device) -> their two views; pair i is always the same"""
 
 
-class Blocks:
-    """Views for several steps at a time, the next block prepared in the background while the present one is used.
+def both_directions(index: Tensor, views: Views, draw: Callable[[Tensor], Tensor]) -> Examples:
+    """Each pair twice: first view to second, then second to first. Two examples for the cost of one drawing.
 
-    draw        first step of a block -> its views
+    index    b, numbers of the pairs
+    draw     2 b 18 2 -> 2 b 20 h w, how a pose map is drawn: `NTED.pose_map`
+    returns  examples with two axes in the place of one, 2 b; `of_pairs` joins them
+    """
+    return Examples(
+        number=torch.stack([2 * index, 2 * index + 1]).to(views.images.device),
+        reference=views.images,
+        pose=draw(views.keypoints.flip(0)),
+        target=views.images.flip(0),
+        target_keypoints=views.keypoints.flip(0),
+        target_parts=views.parts.flip(0),
+    )
+
+
+class Blocks:
+    """Examples for several steps at a time, the next block prepared in the background while the present one is used.
+
+    draw        first step of a block -> its examples
     length      steps in a block
     background  False draws a block only when its first step asks for it
     """
 
-    def __init__(self, draw: Callable[[int], Views], length: int, background: bool):
+    def __init__(self, draw: Callable[[int], Examples], length: int, background: bool):
         self.draw, self.length = draw, length
-        self.first, self.views = None, None
-        self.next_first, self.next_views = None, None
+        self.first, self.examples = None, None
+        self.next_first, self.next_examples = None, None
         self.worker = ThreadPoolExecutor(1) if background else None
 
-    def __call__(self, step: int) -> tuple[Views, int]:
-        """The views of the block that a step is in, and the step's place in it."""
+    def __call__(self, step: int) -> tuple[Examples, int]:
+        """The examples of the block that a step is in, and the step's place in it."""
         first = step - step % self.length
         if first != self.first:
-            self.views = self.next_views.result() if first == self.next_first else self.draw(first)
+            self.examples = self.next_examples.result() if first == self.next_first else self.draw(first)
             self.first = first
             if self.worker:
                 self.next_first = first + self.length
-                self.next_views = self.worker.submit(self.draw, self.next_first)
-        return self.views, step - first
+                self.next_examples = self.worker.submit(self.draw, self.next_first)
+        return self.examples, step - first

@@ -1,12 +1,11 @@
 """Synthetic people as training data, drawn when they are asked for."""
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from nted_lite.data.examples import Source, Views
 from nted_lite.people import SPLITS, pairs
-from nted_lite.pose import MISSING, pose_map
+from nted_lite.pose import MISSING
 
 
 def people_source(height: int, seed: int = SPLITS["train"]) -> Source:
@@ -16,11 +15,9 @@ def people_source(height: int, seed: int = SPLITS["train"]) -> Source:
         pair = pairs(seed, index, height, device)
         views = (pair.reference, pair.target)
         keypoints = torch.stack([torch.where(view.visible[..., None], view.keypoints, MISSING) for view in views])
-        poses = pose_map(rearrange(keypoints, "v b j xy -> (v b) j xy"), height=height)
         return Views(
             images=torch.stack([view.image for view in views]),
             keypoints=keypoints,
-            poses=rearrange(poses, "(v b) c h w -> v b c h w", v=2),
             parts=torch.stack([view.parts for view in views]),
         )
 

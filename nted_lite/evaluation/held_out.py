@@ -62,7 +62,7 @@ def held_out(index: Tensor, model: ModelConfig, split: str = "test") -> Test:
     seen = seen_surface(reference, target)
     return Test(
         reference=reference.image,
-        pose=pose_map(target.keypoints, target.visible, height),
+        pose=pose_map(target.keypoints, target.visible, height, fine=model.fine_pose),
         target=target.image,
         reference_parts=reference.parts,
         target_parts=target.parts,

@@ -110,7 +110,8 @@ def evaluate_deepfashion(model: NTED, data: Path, reference_set: Path | None = N
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
         for index in torch.arange(len(test)).split(batch):
             views = load(index, device)
-            yield from zip(model(views.images[0], views.poses[1]).image, views.images[1], strict=True)
+            generated = model(views.images[0], model.pose_map(views.keypoints[1])).image
+            yield from zip(generated, views.images[1], strict=True)
 
     reference = all_pictures(reference_set) if reference_set else _training_set(data, height)
     return evaluate_pictures(pairs(), height, width, reference, batch, device)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nted_lite.model import NTED
 from nted_lite.plotting import picture
-from nted_lite.pose import COLOURS, JOINTS, LIMBS, MISSING, pose_map
+from nted_lite.pose import COLOURS, JOINTS, LIMBS, MISSING
 from nted_lite.widgets.picture import png, titled
 
 FARTHEST = 1000.0  # pixels; a joint beyond is brought back to here
@@ -80,6 +80,6 @@ class PoseEditor(ipywidgets.HBox):
     def render(self) -> None:
         """Draw the person in the pose of the canvas."""
         joints = torch.tensor(self.canvas.keypoints, device=self.device)[None]
-        pose = pose_map(joints, height=self.model.config.height)
+        pose = self.model.pose_map(joints)
         self.made = self.model.render(pose, self.textures).image[0]
         self.image.value = png(picture(self.made, 6))

@@ -8,7 +8,6 @@ from nted_lite.features import PeopleParser
 from nted_lite.model import NTED
 from nted_lite.people import SPLITS, render, sample_people, sample_poses, swap
 from nted_lite.plotting import picture
-from nted_lite.pose import pose_map
 from nted_lite.widgets.picture import png, titled
 
 GARMENTS = ("top", "bottom", "hair", "shoes")  # names that are both a part of a picture and an item that people wear
@@ -51,7 +50,7 @@ class Wardrobe(ipywidgets.VBox):
         views = render(people, sample_poses(seed, index, 0), height)
         stance = sample_poses(seed, torch.tensor([self.stance.value], device=self.device), 1)
         truth = render(swap(people[:1], people[1:], part), stance, height)
-        pose = pose_map(truth.keypoints, truth.visible, height)
+        pose = self.model.pose_map(truth.keypoints, truth.visible)
         person, donor = views.image[:1], views.image[1:]
         _, chosen = wear(self.model, self.parser, person, donor, pose, part)
         textures = fuse(
