@@ -1,13 +1,23 @@
-"""One home for reading a picture, framing it for a model, and writing it."""
+"""One home for pictures: reading any file, framing it for a model, and writing PNG.
 
+Every command reads through `open_picture` and frames through `Framing`, so a photo looks the same to data preparation,
+training, transfer and evaluation.
+"""
+
+import logging
 import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
-from PIL import Image, ImageOps
+from einops import rearrange, repeat
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from nted_lite.pose import MISSING
@@ -15,11 +25,25 @@ from nted_lite.pose import MISSING
 TOLERANCE = 0.02
 """A picture whose ratio of sides is this close to the model's is resized whole: 750 x 1101 is off by 0.9 %"""
 
+MUCH = 0.6
+"""A picture that keeps less than this is worth a notice: a landscape photo is, a square one (69 %) is not"""
+
+INSTEAD = {
+    rb"\s*\Z": "the file is empty",
+    rb"\s*<": "it is a web page or other text, as a failed download leaves; download it again",
+    rb"version https://git-lfs": "it is a Git LFS pointer; fetch the picture with `git lfs pull`",
+    rb"....ftyp(hei|hev|mif1|msf1)": "it is HEIC; save it as JPEG, or open it with pip install pillow-heif",
+    rb"....ftypavi": "it is AVIF; save it as JPEG, or open it with pip install --upgrade pillow",
+}
+"""How a file begins that Pillow does not know -> what it is, and what to do"""
 
 
 def reason(error: Exception) -> str:
     """What the system or a library says, in one line."""
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+
+
+# -------------------------------------------------------------------------------------------------------------- framing
 
 
 @dataclass(frozen=True)
@@ -42,6 +66,16 @@ class Framing:
         across, down = min(width, max(1, round(height * ratio))), min(height, max(1, round(width / ratio)))
         return cls((width - across) // 2, (height - down) // 2, across, down, out_height, out_width)
 
+    @property
+    def kept(self) -> float:
+        """How much of the picture is inside the window, 0..1; 1 is all of it."""
+        return self.width * self.height / ((self.width + 2 * self.left) * (self.height + 2 * self.top))
+
+    def cut(self, image: Image.Image) -> Image.Image:
+        """What a model sees of an upright picture: the window, resized bicubically."""
+        window = image.crop((self.left, self.top, self.left + self.width, self.top + self.height))
+        return window.resize((self.out_width, self.out_height), Image.Resampling.BICUBIC)
+
     def apply(self, keypoints: Tensor) -> Tensor:
         """From pixels of the picture to pixels of what the model sees; joints with -1 in x or y are missing.
 
@@ -53,35 +87,83 @@ class Framing:
         return torch.where(missing, MISSING, (keypoints - corner) * scale)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB, upright: what is transparent becomes white, 16 bits become 8."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "F":
-        raise ValueError("its pixels are floats of unknown range; save it with 8 bits")
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
-        image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+def warn_of_cuts(framings: Mapping[Path, Framing]) -> None:
+    """Say, in one line, if pictures lose much of what is in them."""
+    cut = [(path, seen) for path, seen in framings.items() if seen.kept < MUCH]
+    for path, seen in cut[:1]:
+        used = f"{path}: only the middle {seen.width} x {seen.height} pixels, {seen.kept:.0%} of the picture, are used"
+        others = f" (and {len(cut) - 1} more like it)" * (len(cut) > 1)
+        logging.getLogger(__name__).warning(f"{used}; crop it around the person for a better view{others}")
+
+
+# -------------------------------------------------------------------------------------------------------------- reading
+
+
+@cache
+def _more_formats() -> None:
+    """Read HEIC too, where the library for it is installed."""
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture file as Pillow opens it; whatever goes wrong becomes a ValueError in one line that names the file."""
+    _more_formats()
+    try:
+        with Image.open(path) as image:
+            yield image
+    except UnidentifiedImageError as error:
+        with open(path, "rb") as file:
+            start = file.read(512)
+        known = (what for pattern, what in INSTEAD.items() if re.match(pattern, start, re.S))
+        why = next(known, "in no format that Pillow knows")
+        raise ValueError(f"{path}: not a readable picture ({why})") from error
+    except Exception as error:  # a damaged file makes the decoders raise nearly anything
+        raise ValueError(f"{path}: not a readable picture ({reason(error)})") from error
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Read a picture file of any kind: upright, RGB, 8 bits.
+
+    It is turned as its EXIF data say; what is transparent becomes white, and 16 bits become 8. Raises ValueError, in
+    one line that names the file, if it is missing, truncated or not a picture.
+    """
+    with _opened(path) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.mode == "F":
+            raise ValueError("its pixels are floats of unknown range; save it with 8 bits")
+        if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
+            image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB")
 
 
 def read_image(path: Path, height: int, width: int) -> tuple[Tensor, Framing]:
     """Read a photo as a model sees it.
 
-    returns  3 height width   -1..1, resized bicubically; any mode, turned as its EXIF data say
+    returns  3 height width   -1..1, see `open_picture` and `Framing.cut`
              how it was framed: `apply` brings key points along that were measured in the photo's own (upright) pixels
-    raises   ValueError that names the file if it is missing, truncated or not a picture
+    raises   ValueError as `open_picture`
     """
-    try:
-        with Image.open(path) as opened:
-            image = _rgb(opened)
-    except Exception as error:  # a damaged file makes the decoders raise nearly anything
-        raise ValueError(f"{path}: not a readable picture ({reason(error)})") from error
+    image = open_picture(path)
     seen = Framing.of(*image.size, height, width)
-    image = image.crop((seen.left, seen.top, seen.left + seen.width, seen.top + seen.height))
-    pixels = torch.from_numpy(np.array(image.resize((width, height), Image.Resampling.BICUBIC)))
+    pixels = torch.from_numpy(np.array(seen.cut(image)))
     return rearrange(pixels, "h w c -> c h w") / 127.5 - 1, seen
+
+
+def read_framing(path: Path, height: int, width: int) -> Framing:
+    """How `read_image` frames a photo; only a turned one is decoded for that. Raises ValueError as `open_picture`."""
+    with _opened(path) as opened:
+        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return Framing.of(*(ImageOps.exif_transpose(opened) if turned else opened).size, height, width)
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
 
 
 def to_bytes(image: Tensor) -> Tensor:
@@ -89,13 +171,30 @@ def to_bytes(image: Tensor) -> Tensor:
     return ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
+def picture(image: Tensor, scale: int = 1) -> np.ndarray:
+    """3 h w in -1..1 -> (h scale) (w scale) 3, uint8: every pixel a square."""
+    return repeat(to_bytes(image), "c h w -> (h i) (w j) c", i=scale, j=scale).numpy()
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """h w 3, uint8, as the bytes of a PNG file."""
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
+
+
 def write_png(image: Tensor, path: Path) -> None:
     """Write a picture, 3 h w in -1..1: whole or not at all. Raises ValueError that names the file."""
+    write_file(path, png(picture(image)))
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file and the folders above it: whole or not at all. Raises ValueError that names it."""
     aside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            Image.fromarray(rearrange(to_bytes(image), "c h w -> h w c").numpy()).save(aside, format="PNG")
+            aside.write_bytes(content)
             os.replace(aside, path)
         finally:
             aside.unlink(missing_ok=True)
