@@ -20,7 +20,7 @@ MODULES = sorted((ROOT / "nted_lite").rglob("*.py"))
 
 # Ground floor first: a room imports its own floor and the floors before it. What is not listed stands on the roof.
 FLOORS = (
-    {"config", "layers", "lists", "pose", "texture", "people", "weights", "exercises"},
+    {"config", "layers", "lists", "pose", "texture", "people", "entities", "weights", "exercises"},
     {"encoder", "renderer", "discriminator"},
     {"model"},
     {"features", "losses", "images"},

@@ -197,12 +197,15 @@ def report(measured: dict) -> str:
     lines += [f"{row:16}{value:>17.3f}" for row, value in distance["rows"].items()]
     if measured["people"] < distance["dimensions"]:
         lines += [f"warning: {measured['people']} pictures are too few for a Frechet distance in so many dimensions"]
-    lines += [""]
+    return "\n".join([*lines, *_entities(measured)])
+
+
+def _entities(measured: dict) -> list[str]:
+    """How the operations' entities agree with eight parts and with six groups: mean IoU, and bits known of all bits."""
+    titles = ("8, one to one", "8, grouped", "6, one to one", "6, grouped", "bits known")
+    lines = ["", f"{'entities':16}" + "".join(f"{title:>17}" for title in titles)]
     for number, (parts, groups) in enumerate(zip(measured["entities"], measured["groups"], strict=True)):
-        lines.append(f"operation {number}: mean IoU with eight parts {_two(parts)}, with six groups {_two(groups)}; "
-                     f"tells {parts['information']:.2f} of {parts['part_information']:.2f} bits about the part")  # fmt: skip
-    return "\n".join(lines)
-
-
-def _two(found: dict[str, float]) -> str:
-    return f"{found['matched']:.2f} one to one, {found['grouped']:.2f} grouped"
+        values = [f"{found[name]:>17.3f}" for found in (parts, groups) for name in ("matched", "grouped")]
+        known = f"{parts['information']:.2f} of {parts['part_information']:.2f}"
+        lines.append(f"{f'operation {number}':16}" + "".join(values) + f"{known:>17}")
+    return lines if measured["entities"] else []

@@ -26,11 +26,11 @@ def interval(values: Tensor, of: Tensor | None = None, draws: int = 1000) -> Int
     values = torch.stack([values, torch.ones_like(values) if of is None else of]).double().cpu()
     values = values[:, ~values.isnan().any(0)].numpy()
     n = values.shape[1]
-    if not n:
+    if not values[1].any():
         return dict.fromkeys(("mean", "low", "high"))
     chosen = np.random.default_rng(0).integers(n, size=(draws, n))
     above, below = (each[chosen].mean(1) for each in values)
-    low, high = np.percentile(above / below, [2.5, 97.5])
+    low, high = np.percentile(above[below > 0] / below[below > 0], [2.5, 97.5])
     mean = values[0].mean() / values[1].mean()
     return {"mean": mean.item(), "low": low.item(), "high": high.item()}
 
