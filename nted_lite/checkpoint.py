@@ -54,10 +54,10 @@ def put_in_place(aside: Path, path: Path) -> None:
         os.close(folder)
 
 
-def read(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], dict]:
-    """What `write` wrote. Raises ValueError in one line if the file is damaged."""
+def read(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """What `write` wrote, on the CPU. Raises ValueError in one line if the file is damaged."""
     try:
-        with safe_open(path, "pt", str(device)) as file:
+        with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get("about", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, about
     except (SafetensorError, OSError, ValueError) as error:

@@ -140,7 +140,7 @@ def check(keypoints: Tensor, visible: Tensor | None, height: int, width: int) ->
 
 
 def present(keypoints: Tensor) -> Tensor:
-    """Which joints are there: neither x nor y is exactly -1. b 18 2 -> b 18 bool. ValueError for a wrong shape or type."""
+    """Which joints are there: neither x nor y is exactly -1. b 18 2 -> b 18 bool. ValueError for another shape."""
     if keypoints.ndim != 3 or keypoints.shape[1:] != (len(JOINTS), 2) or not keypoints.is_floating_point():
         raise ValueError(f"keypoints must be floats of shape b 18 2, not {keypoints.dtype} {tuple(keypoints.shape)}")
     return (keypoints != MISSING).all(-1)

@@ -245,7 +245,7 @@ class Trainer:
         path = folder / STATE
         if not path.is_file():
             raise ValueError(f"{path}: nothing to resume there; start without --resume")
-        tensors, about = checkpoint.read(path, self.accelerator.device)
+        tensors, about = checkpoint.read(path)
         if about["step"] > self.config.steps:
             raise ValueError(f"{folder}: has reached step {about['step']} already; give --steps at least that")
 

@@ -36,7 +36,7 @@ def growth(model: NTED, pose: Tensor, textures: Textures) -> tuple[Tensor, list[
     model.render(pose, textures)
     for hook in hooks:
         hook.remove()
-    (features, _), (_, first, _), *later = seen
+    ((features, *_), _), (_, first, _), *later = seen
     pictures = [first]
     for _, rgb, _ in later:
         pictures.append(upsample(pictures[-1], model.renderer.kernel) + rgb)
