@@ -129,7 +129,7 @@ def test_matching_flattened_names_of_deepfashion(tmp_path):
 def test_hidden_files_are_passed_over(tmp_path):
     """What macOS and others leave behind when a folder is packed, and caches of viewers."""
     touch(tmp_path, "a/1.png", "a/2.png", "b/1.png", "b/2.png")
-    touch(tmp_path, "a/._1.png", "b/.DS_Store", "a/__MACOSX/1.png", "b/.thumbs/1.png", "a/.ipynb_checkpoints/2-copy.png")
+    touch(tmp_path, "a/._1.png", "b/.DS_Store", "a/__MACOSX/1.png", "b/.thumbs/1.png", "a/.cache/2.png")
     assert len(matched(tmp_path)[0]) == 2
     assert [file.name for file in all_pictures(tmp_path / "a")] == ["1.png", "2.png"]
 

@@ -182,7 +182,7 @@ def test_a_missing_library_is_one_line(monkeypatch, library):
     for name in ("torchvision", "torch_fidelity"):
         monkeypatch.setitem(sys.modules, name, sys.modules[__name__])  # any module: only its presence is looked at
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(ValueError, match=rf'LPIPS needs {library} .*: pip install "nted-lite\[eval\]"'):
+    with pytest.raises(ValueError, match=rf'{library} is missing .*: pip install "nted-lite\[eval\]"'):
         backbones.lpips()
 
 
@@ -191,7 +191,7 @@ def test_what_is_missing_leaves_out_its_measures_alone(monkeypatch, folders, cap
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     measured = evaluate_pictures(match_pictures(folders / "shuffled", folders / "true")[0], *SIZE)
     assert set(measured["measures"]) == {"psnr", "ssim"} and measured["fid"] is None
-    assert "FID is left out: FID needs torch_fidelity" in caplog.text
+    assert "FID is left out: torch_fidelity is missing" in caplog.text
     assert measured["protocol"]["fid"] == measured["protocol"]["lpips"] == "left out"
     text = report(json.loads(json.dumps(measured)))
     assert "FID is left out\n" in text and "warning: LPIPS is left out" in text

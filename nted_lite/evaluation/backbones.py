@@ -26,14 +26,14 @@ def weights(measure: str) -> Path:
 
     Raises ValueError, in one line, if the extra `eval` is not installed, or the file is damaged or cannot be had.
     """
-    for library in ("torchvision", "torch_fidelity"):
+    for library in ("torchvision", "torch_fidelity", "torchmetrics.image"):
         try:
             importlib.import_module(library)
         except ImportError as error:
-            raise ValueError(f'{measure} needs {library} ({error}): pip install "nted-lite[eval]"') from error
+            raise ValueError(f'{library} is missing ({error}): pip install "nted-lite[eval]"') from error
         except RuntimeError as error:
             again = "pip install --force-reinstall --no-deps torchvision, from the index that torch came from"
-            raise ValueError(f"{measure}: this {library} was built for another torch ({error}): {again}") from error
+            raise ValueError(f"this {library} was built for another torch ({error}): {again}") from error
     return hub.weights(*WEIGHTS[measure])
 
 

@@ -70,7 +70,10 @@ def _size(measured: dict) -> str:
 
 
 def markdown(models: dict[str, dict]) -> str:
-    """The table of models: name -> what its metrics.json holds. Baselines come first, once for each size."""
+    """The table of models: name -> what its metrics.json holds. Baselines come first, once for each size.
+
+    What an earlier version did not measure is a dash.
+    """
     titles = ["", "size", "people", *COLUMNS, "transport", "entities, 6 / 8", "swap in / out", "FD"]
     lines = [HEAD, f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     sizes: set[str] = set()
@@ -84,20 +87,26 @@ def markdown(models: dict[str, dict]) -> str:
 
 def _line(title: str, measured: dict, row: str, of_model: list[str]) -> str:
     cells = [_cell(measured.get(table, {}).get(row, {}).get(name), digits) for table, name, digits in COLUMNS.values()]
-    people, distance = f"{measured['people']:,}", f"{measured['fd_people']['rows'][row]:.2f}"
-    return f"| {' | '.join([title, _size(measured), people, *cells, *of_model, distance])} |"
+    distance = measured.get("fd_people", {"rows": {}})["rows"].get(row)
+    people = f"{measured['people']:,}"
+    return f"| {' | '.join([title, _size(measured), people, *cells, *of_model, _plain(distance)])} |"
 
 
 def _cell(value: Interval | None, digits: int) -> str:
     return "-" if value is None else cell(value, digits)
 
 
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
 def _of_model(measured: dict) -> list[str]:
     """The columns that only a model with textures has: transport, entities, swap."""
-    transport = max((row["accuracy"] for row in measured["transport"].values()), key=lambda v: v["mean"], default=None)
+    found = [row["accuracy"] for row in measured.get("transport", {}).values()]
     best = [max((f["grouped"] for f in measured.get(name, [])), default=None) for name in ("groups", "entities")]
-    ratio = measured["swap_ratio"]
+    ratio = measured.get("swap_ratio", {})
     return [
-        _cell(transport, 3), " / ".join("-" if value is None else f"{value:.2f}" for value in best),
-        f"{ratio['inside']:.2f} / {ratio['outside']:.2f}",
-    ]  # fmt: skip
+        _cell(max(found, key=lambda value: value["mean"], default=None), 3),
+        " / ".join(map(_plain, best)),
+        " / ".join(_plain(ratio.get(side)) for side in ("inside", "outside")),
+    ]
