@@ -334,7 +334,7 @@ def test_a_hub_that_cannot_be_reached(no_network):
 def test_what_is_no_hub_id_asks_nobody(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: pytest.fail("asked the hub"))
-    for name in ("nowhere", "a/b/c", "runs/latest.pt", "/tmp/nowhere", "./a", "~/model", "weights/a.safetensors"):
+    for name in ("nowhere", "a/b/c", "runs/latest.pt", "/no/where", "./a", "~/model", "weights/a.safetensors"):
         assert "no such checkpoint; give a folder" in one_line(load_model, name)
 
 

@@ -24,7 +24,7 @@ FLOORS = (
     {"encoder", "renderer", "discriminator"},
     {"model"},
     {"features", "losses", "images"},
-    {"keypoints", "data", "checkpoint"},
+    {"keypoints", "data", "checkpoint", "devices"},
     {"training"},
     {"control", "variants", "transfer"},
     {"plotting"},
