@@ -7,7 +7,7 @@ VISION := .venv/vision
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo test lint lab notebooks train figures bench clean
+.PHONY: help env demo test lint lab notebooks train zoo figures bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,6 +43,9 @@ notebooks: env  ## execute every notebook again and normalise what is saved
 
 train: env  ## train the small model on the synthetic people into build/train
 	$(BIN)/nted-lite train --preset people-64 --out build/train
+
+zoo: env  ## train everything that ships, most important first; resumes what was interrupted
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python checkpoints/train.py
 
 figures: env  ## draw every picture of the README and the book
 	$(BIN)/python figures/make.py

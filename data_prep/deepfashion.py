@@ -1,142 +1,188 @@
-"""DeepFashion as nted_lite reads it: pictures resized into LMDB, lists and key point files checked and put beside them.
+"""Pictures of people as nted_lite trains on them: framed and resized into LMDB, with key points and pairs beside them.
 
     python data_prep/deepfashion.py --images img_highres --annotations annotations --out data/deepfashion
+    python data_prep/deepfashion.py --images mine/photos --annotations mine --frame picture --out data/mine
 
 Stopped in the middle, by Ctrl-C, kill -9 or a power cut, it goes on where it was when started again.
 """
 
+import csv
 import io
 import os
-import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
 import tyro
-from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from nted_lite.data.deepfashion import picture_name, read_item, require_lmdb
-from nted_lite.keypoints import read_keypoints
+from nted_lite.data.deepfashion import require_lmdb
+from nted_lite.images import Framing, open_picture, png, read_framing, warn_of_cuts, write_file
+from nted_lite.keypoints import PoseOptions, read_pose
+from nted_lite.lists import KEYPOINTS, PAIR, PICTURES, Item, by_name, pair_lines, picture_name
 from nted_lite.pose import MISSING
 
-LISTS = ("train_pairs.txt", "test_pairs.txt", "train.lst", "test.lst")
+SPLITS = ("train", "test")
 BATCH = 256  # pictures in a transaction: what a kill can cost
 SMALLEST_MAP = 2**26  # bytes that a new LMDB environment may grow to before its limit is doubled
 
 
-class Problem(NamedTuple):
-    """Something missing or broken: where, and why."""
-
-    path: str
-    reason: str
-
-
 def prepare(
-    images: Path, annotations: Path, out: Path, heights: tuple[int, ...] = (256,), threads: int = os.cpu_count() or 1
-) -> None:
-    """Prepare DeepFashion. What is missing or broken is left out, and listed in OUT/problems-HEIGHT-WIDTH.txt.
+    images: Path, annotations: Path, out: Path, poses: Path | None = None, heights: tuple[int, ...] = (256,),
+    frame: str = "auto", threads: int = os.cpu_count() or 1,
+) -> None:  # fmt: skip
+    """Prepare DeepFashion, or pictures of your own. OUT/problems.txt lists what is left out as missing or broken.
 
     Args:
-        images: folder of the high-resolution pictures: MEN/ and WOMEN/ lie in it
-        annotations: folder with pose/, train_pairs.txt, test_pairs.txt, train.lst and test.lst (may be OUT itself)
+        images: folder of the pictures, with any folders in it; for DeepFashion, what img_highres.zip holds
+        annotations: folder of the lists train_pairs.txt and test_pairs.txt (or .csv)
         out: folder to write to
+        poses: folder of the key points, under the same names as the pictures, or one file, such as PATN's, with those
+            of all (default: ANNOTATIONS/pose)
         heights: rows of the pictures to store, 256 or 512 or both; columns are rows * 11 / 16
+        frame: the image whose pixel coordinates the key points use: 256 (256x256, as published), WIDTHxHEIGHT, or
+            picture (each its own picture); auto is what their file says, else 256 if the numbers fit
         threads: pictures resized at the same time
     """
-    files = {picture_name(path.relative_to(images).as_posix()): path for path in sorted(images.rglob("*.jpg"))}
-    if not files:
-        raise ValueError(f"{images}: no folder with .jpg pictures in it")
-    if not annotations.is_dir():
-        raise ValueError(f"{annotations}: no such folder")
+    options, poses = PoseOptions(frame), poses or annotations / "pose"
+    for folder in (images, annotations, poses):
+        if not folder.is_dir() and not (folder == poses and folder.is_file()):
+            raise ValueError(f"{folder}: no such folder")
+    if out.resolve() in (annotations.resolve(), poses.resolve().parent):
+        raise ValueError(f"{out}: your lists or key points there would be overwritten; choose another folder for --out")
+    problems: list[str] = []
+    pairs = {split: read_list(annotations, split, images, problems) for split in SPLITS}
+    named = {name for items in pairs.values() for target, sources in items for name in (target, *sources)}
+    pictures = find(images, PICTURES, "picture", named, problems)
+    one_file = poses.is_file()
+    keypoints = dict.fromkeys(named, poses) if one_file else find(poses, KEYPOINTS, "key points", named, problems)
     out.mkdir(parents=True, exist_ok=True)
-    named, shared = copy_lists(annotations, out)
-    shared += [Problem(f"img/{name}.jpg", f"in {named[name]}, but not a picture in {images}") for name in named
-               if name not in files]  # fmt: skip
-    shared += copy_keypoints(annotations, out, {*named, *files}, named)
+    ready = set(pictures)
     for height in heights:
         store = out / f"{height}-{height * 11 // 16}"
-        stored, broken = fill(store, files, height, threads)
-        report = out / f"problems-{store.name}.txt"
-        lines = [f"{path}: {reason}".replace("\n", " ") + "\n" for path, reason in sorted([*shared, *broken])]
-        report.write_text("".join(lines), encoding="utf-8")
-        print(f"{store}: {stored} pictures; {len(lines)} problems, listed in {report}")
+        stored = fill(store, pictures, height, frame == "picture", threads, problems)
+        print(f"{store}: {len(stored)} pictures")
+        ready &= stored
+    ready &= write_keypoints(out, keypoints, {name: pictures[name] for name in ready}, options, problems)
+    kept = {split: write_list(out / f"{split}_pairs.txt", items, ready) for split, items in pairs.items()}
+    problems, report = sorted(set(problems)), out / "problems.txt"
+    write_file(report, "".join(f"{line}\n" for line in problems).encode())
+    listed = f"{len(problems)} problem{'s' * (len(problems) != 1)}, listed in {report}"
+    if not any(kept.values()):
+        raise ValueError(f"nothing could be prepared: {problems[0]} ({listed})")
+    counts = ", ".join(f"{kept[split]} of {len(pairs[split])} {split} items" for split in SPLITS)
+    print(f"{out}: {counts}; {listed}")
 
 
-# ------------------------------------------------------------------------------------------------------- text files
+def find(folder: Path, endings: Sequence[str], what: str, named: set[str], problems: list[str]) -> dict[str, Path]:
+    """The files of a folder by the names of their pictures. What is named, but not there, is added to `problems`.
+
+    Raises ValueError if that is everything: folder and lists do not belong together, which is better said once.
+    """
+    found, several = by_name(folder, endings)
+    there = {*found, *several}
+    if not there:
+        raise ValueError(f"{folder}: no {what} in it")
+    if named and not named & there:
+        example = f"the lists name {min(named)}, for example, and the folder has {min(there)}"
+        raise ValueError(f"{folder}: no {what} of any of the {len(named)} names in the lists; {example}")
+    problems += [f"{one}: has the same name as {another}; keep one of them" for one, another, *_ in several.values()]
+    problems += [f"{folder / name}: no such {what}" for name in named - there]
+    return found
 
 
-def copy_lists(annotations: Path, out: Path) -> tuple[dict[str, str], list[Problem]]:
-    """Copy the lists. -> every picture named in a list of pairs, with that list; what is wrong with them"""
-    named, problems = {}, []
-    for name in LISTS:
-        if not (annotations / name).is_file():
-            problems.append(Problem(name, f"not found in {annotations}"))
-            continue
-        _copy(annotations / name, out / name)
-        lines = (out / name).read_text(encoding="utf-8", errors="replace").splitlines()
-        if not lines:
-            problems.append(Problem(name, "is empty"))
-        for number, line in enumerate(lines if name.endswith("_pairs.txt") else (), start=1):
-            try:
-                target, sources = read_item(line)
-                named |= {picture: name for picture in (target, *sources) if picture not in named}
-            except ValueError as error:
-                problems.append(Problem(f"{name}, line {number}", str(error)))
-    return named, problems
+# ---------------------------------------------------------------------------------------------------------------- lists
 
 
-def copy_keypoints(annotations: Path, out: Path, names: set[str], needed: dict[str, str]) -> list[Problem]:
-    """Copy the key point files of these pictures. -> what is wrong with them; only needed ones must be there"""
-    problems = []
-    for name in tqdm(sorted(names), desc="key points", unit="file", disable=None):
-        path = f"pose/{name}.txt"
+def read_list(annotations: Path, split: str, images: Path, problems: list[str]) -> list[Item]:
+    """The pairs of a split, as names; what is wrong with lines is added to `problems`.
+
+    Raises ValueError, in one line, if there is not exactly one list, or if its columns cannot be told apart.
+    """
+    found = [path for ending in (".txt", ".csv") if (path := annotations / f"{split}_pairs{ending}").is_file()]
+    ours = bool(found)  # by another name, fasion-resize-pairs-train.csv of PATN, its columns may be the other way round
+    if not ours:
+        found = [path for path in sorted(annotations.glob(f"*pairs*{split}*.csv")) if path.name[0] != "."]
+    if len(found) != 1:
+        several = f"{' and '.join(path.name for path in found) or 'no list'} of {split} pairs"
+        raise ValueError(f"{annotations}: {several}; wanted are train_pairs.txt and test_pairs.txt, lines {PAIR}")
+    items = []
+    for number, item in pair_lines(found[0], images, headed=not ours):
+        if isinstance(item, str):
+            problems.append(f"{found[0]}, line {number}: {item}")
+        else:
+            items.append(Item(picture_name(item.target), tuple(map(picture_name, item.sources))))
+    problems += [f"{found[0]}: no pairs in it"] * (not items)
+    return items
+
+
+def write_list(path: Path, items: list[Item], ready: set[str]) -> int:
+    """Write the items whose pictures are ready, without the sources that are not. -> how many"""
+    kept = [(target, *(name for name in sources if name in ready)) for target, sources in items if target in ready]
+    kept = [names for names in kept if len(names) > 1]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([f"img/{name}.jpg" for name in names] for names in kept)
+    write_file(path, text.getvalue().encode())
+    return len(kept)
+
+
+# ----------------------------------------------------------------------------------------------------------- key points
+
+
+def write_keypoints(
+    out: Path, files: dict[str, Path], pictures: dict[str, Path], options: PoseOptions, problems: list[str]
+) -> set[str]:
+    """Write key points as those of DeepFashion are published, in its frame of 256 x 256. -> the names of those written
+
+    What is wrong with a file is added to `problems`. If pictures lose much to the framing, that is said once.
+    """
+    written, framings = set(), {}
+    for name in tqdm(sorted(files.keys() & pictures.keys()), desc="key points", unit="file", disable=None):
         try:
-            if (read_keypoints(annotations / path) == MISSING).any(-1).all():
-                problems.append(Problem(path, "all 18 key points are missing; kept as it is"))
-            _copy(annotations / path, out / path)
-        except FileNotFoundError:
-            problems += [Problem(path, f"not found in {annotations}")] * (name in needed)
-        except (ValueError, OSError) as error:
-            problems.append(Problem(path, str(error).removeprefix(f"{annotations / path}: ")))
-    return problems
+            if posed := pictures[name] if options.frame == "picture" else None:
+                framings[posed] = read_framing(posed, 256, 176)
+            points = read_pose(files[name], 256, 176, options, posed=posed, name=name)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        points = [(MISSING, MISSING) if (x, y) == (MISSING, MISSING) else (x + 40, y) for x, y in points.tolist()]
+        write_file(out / f"pose/{name}.txt", "".join(f"{x:.7g} {y:.7g}\n" for x, y in points).encode())
+        written.add(name)
+    warn_of_cuts(framings)
+    return written
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not (target.exists() and target.samefile(source)):
-        shutil.copyfile(source, target)
+# ------------------------------------------------------------------------------------------------------------- pictures
 
 
-# --------------------------------------------------------------------------------------------------------- pictures
-
-
-def fill(store: Path, files: dict[str, Path], height: int, threads: int) -> tuple[int, list[Problem]]:
+def fill(
+    store: Path, files: dict[str, Path], height: int, own_frame: bool, threads: int, problems: list[str]
+) -> set[str]:
     """Put the pictures that are not there yet into the LMDB environment `store`: many threads resize, one writes.
 
     A batch is one transaction, so whenever this is killed, the store holds whole batches. Raises OSError if it cannot
-    be written. -> the number of pictures in it, and what could not be read
+    be written. What cannot be read is added to `problems`. -> the names of the pictures in the store
     """
-    lmdb, problems = require_lmdb(), []
-    encode = partial(read_resized, height=height, width=height * 11 // 16)
+    lmdb = require_lmdb()
+    encode = partial(read_resized, height=height, own_frame=own_frame)
     try:
         with closing(lmdb.open(str(store), map_size=SMALLEST_MAP)) as environment, ThreadPoolExecutor(threads) as pool:
             with environment.begin() as transaction:
                 done = {picture_name(key.decode()) for key in transaction.cursor().iternext(values=False)} - {"length"}
-            missing = sorted(files.keys() - done)
-            for batch in _batches(missing, store.name):
+            for batch in _batches(sorted(files.keys() - done), store.name):
                 made = dict(zip(batch, pool.map(encode, (files[name] for name in batch)), strict=True))
-                problems += [Problem(f"img/{n}.jpg", reason) for n, reason in made.items() if isinstance(reason, str)]
-                _write(environment, {f"img/{n}.png": png for n, png in made.items() if isinstance(png, bytes)})
-            stored = len(done) + len(missing) - len(problems)
-            _write(environment, {"length": f"{stored:05d}".encode()})
+                problems += [problem for problem in made.values() if isinstance(problem, str)]
+                pngs = {name: data for name, data in made.items() if isinstance(data, bytes)}
+                _write(environment, {f"img/{name}.png": data for name, data in pngs.items()})
+                done |= pngs.keys()
+            _write(environment, {"length": f"{len(done):05d}".encode()})
     except lmdb.Error as error:
         raise OSError(f"{store}: cannot be written ({error})") from None
-    return stored, problems
+    return done
 
 
 def _batches(names: list[str], title: str) -> Iterator[list[str]]:
@@ -160,27 +206,19 @@ def _write(environment, entries: dict[str, bytes]) -> None:
             environment.set_mapsize(2 * environment.info()["map_size"])
 
 
-def read_resized(path: Path, height: int, width: int) -> bytes | str:
-    """The whole picture, resized bicubically, as the bytes of a PNG; or why that cannot be, in a few words."""
+def read_resized(path: Path, height: int, own_frame: bool) -> bytes | str:
+    """What a model sees of a picture, as the bytes of a PNG; or why that cannot be, in one line."""
     try:
-        if path.stat().st_size == 0:
-            return "the file is empty"
-        with Image.open(path) as picture:
-            picture.load()
-            if not 0.8 < picture.width / picture.height * 16 / 11 < 1.25:
-                return f"{picture.width} x {picture.height} pixels are not the shape of a high-resolution picture"
-            if picture.mode in ("RGBA", "LA") and picture.getchannel("A").getextrema()[0] < 255:
-                return "is transparent"
-            if picture.mode not in ("RGB", "L", "CMYK", "RGBA", "LA"):
-                return f"has colour mode {picture.mode}, which has no plain conversion to RGB"
-            resized = picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
-    except UnidentifiedImageError:
-        return "is not a picture"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"cannot be read: {error}"
-    png = io.BytesIO()
-    resized.save(png, "PNG")
-    return png.getvalue()
+        picture = open_picture(path)
+    except ValueError as error:
+        return str(error)
+    framing = Framing.of(*picture.size, height, height * 11 // 16)
+    if own_frame or framing.kept == 1:
+        return png(np.asarray(framing.cut(picture)))
+    size = f"{path}: {picture.width} x {picture.height} pixels"
+    if picture.size == (256, 256):
+        return f"{size}, as in img.zip; take the pictures of img_highres.zip"
+    return f"{size} are not 11:16, as key points in the 256 x 256 frame need; for your own, see --frame picture"
 
 
 def main() -> None:

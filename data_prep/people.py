@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 import tyro
-from einops import rearrange
 from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from nted_lite.images import picture
 from nted_lite.people import SPLITS, View, render, sample_people, sample_poses
 
 VIEWS = 3  # pictures of each person
@@ -48,13 +48,12 @@ def write_people(out: Path, train: int = 200, test: int = 50, height: int = 352)
 def write_views(out: Path, names: tuple[str, ...], views: View) -> None:
     """Write the pictures as JPEG and their key points as text, one of each per name."""
     height, width = views.image.shape[2:]
-    pixels = rearrange((views.image + 1) * 127.5, "b c h w -> b h w c").round().byte().numpy()
     keypoints = published_frame(views.keypoints, views.visible, height, width)
-    for name, picture, joints in zip(names, pixels, keypoints.tolist(), strict=True):
+    for name, person, joints in zip(names, views.image, keypoints.tolist(), strict=True):
         image, pose = out / "img" / f"{name}.jpg", out / "pose" / f"{name}.txt"
         for path in (image, pose):
             path.parent.mkdir(parents=True, exist_ok=True)
-        shaped = Image.fromarray(picture).resize((round(height * SHAPE), height), Image.Resampling.BICUBIC)
+        shaped = Image.fromarray(picture(person)).resize((round(height * SHAPE), height), Image.Resampling.BICUBIC)
         shaped.save(image, quality=95)
         pose.write_text("".join(f"{x:.1f} {y:.1f}\n" for x, y in joints))
 

@@ -27,15 +27,17 @@ def shown_model() -> NTED:
 
 @torch.no_grad()
 def hero() -> Figure:
-    """The first eight test people in another pose, then in the next one's top."""
+    """The first four test people in another pose, then in the next one's top; a row for each of them."""
     model = shown_model()
-    test = held_out(SHOWN, model.config)
-    made = model(test.reference, test.pose).image
+    test = held_out(SHOWN[:4], model.config)
+    generated = model(test.reference, test.pose).image
     worn, _ = wear(model, people_parser(), test.reference, test.donor, test.pose, "top")
-    return plotting.contact_sheet({
-        "photo": test.reference, "pose": plotting.stick_figures(test.pose), "made": made, "truth": test.target,
-        "top of": test.donor, "made,\nin that top": worn.image, "truth,\nin that top": test.swapped,
-    })  # fmt: skip
+    columns = {
+        "photo": test.reference, "pose": plotting.stick_figures(test.pose), "generated": generated,
+        "ground truth": test.target, "top of": test.donor, "generated in it": worn.image, "the truth": test.swapped,
+    }  # fmt: skip
+    people = torch.stack(list(columns.values()), dim=1)
+    return plotting.contact_sheet({f"{n + 1}": row for n, row in enumerate(people)}, list(columns), scale=2)
 
 
 @torch.no_grad()

@@ -11,6 +11,8 @@ from tyro.conf import OmitArgPrefixes
 from nted_lite import checkpoint
 from nted_lite.config import ModelConfig, TrainConfig, preset
 from nted_lite.data import sources
+from nted_lite.model import NTED
+from nted_lite.variants import VARIANTS
 
 
 def main() -> None:
@@ -47,7 +49,7 @@ def train_command():
         known = checkpoint.read_record(Path(folder))
     else:
         name, start = _peek("--preset") or "people-64", _peek("--init")
-        chosen = preset(name)
+        chosen = VARIANTS[name] if name in VARIANTS else preset(name)
         model = checkpoint.config_of(start, chosen.model) if sys.argv[1:2] == ["train"] and start else chosen.model
         known = {"preset": name, "model": model, "train": chosen.train}
     known = {"data": None, "init": None, "vgg19": None, "device": "", "mixed_precision": "no", **known}
@@ -68,7 +70,7 @@ def train_command():
 
         Args:
             out: folder for the checkpoint, TensorBoard scalars and sample grids
-            preset: people-64, people-128, fashion-256 or fashion-512
+            preset: people-64, people-128, people-64-k5, fashion-256 or fashion-512, or the name of a variant
             data: folder of a prepared DeepFashion (default: synthetic people, rendered on the fly)
             model: changes to the preset's model
             config: changes to the preset's training
@@ -97,7 +99,8 @@ def train_command():
         if init and not resume:
             start = checkpoint.load_model(init, preset)
             judge = Discriminator.from_official(init, model) if Path(init).is_file() else None
-        trainer = training.Trainer(model, config, source, features, machine, start, judge)
+        network = VARIANTS[preset].network if preset in VARIANTS else NTED
+        trainer = training.Trainer(model, config, source, features, machine, start, judge, network)
         if resume:
             trainer.load(out)
         training.check_folder(trainer, out)
@@ -165,8 +168,11 @@ def transfer(
     *,
     out: Path,
     preset: str = "fashion-256",
+    frame: str = "auto",
     posed: Path | None = None,
-    own_frame: bool = False,
+    name: str | None = None,
+    person: int | None = None,
+    min_confidence: float = 0.0,
     sheet: bool = False,
     batch: int = 8,
     device: str = "cpu",
@@ -176,30 +182,40 @@ def transfer(
     Args:
         checkpoint: a folder with config.json and model.safetensors, or a published .pt file
         reference: photo of the person, of any size
-        keypoints: file of the pose: 18 lines `x y`, `-1 -1` for a missing joint
+        keypoints: file of the pose: 18 lines `x y` as published, or of OpenPose, ControlNet, COCO, MMPose, YOLO, PATN,
+            NumPy; text, JSON, .npy or csv with 18, 25 or 17 joints
         pairs: instead of both, a file of lines `target,source[,source ...]`
         images: folder of the pictures named in `pairs`
-        poses: folder of their key points, the same paths ending in .txt
+        poses: folder of their key points under the same names, or one file with the poses of all
         out: the picture to write, ending in .png; with `pairs`, a folder
-        preset: what a published checkpoint is a model of
-        posed: the picture in whose pixels `keypoints` are (default: they are in the published 256 x 256 frame)
-        own_frame: with `pairs`, key points are pixels of the target's picture in `images`
+        preset: the preset that a published checkpoint was trained with
+        frame: the image whose pixel coordinates the key points use: 256 (256x256, as published), WIDTHxHEIGHT, or
+            picture (with `pairs`, the target's in `images`); auto is what the file says, else 256 if the numbers fit
+        posed: that image, if it is another file; then --frame may be omitted
+        name: which picture's pose, if `keypoints` holds those of several pictures
+        person: which person of a file with several, counted from 0 (default: the one that extends furthest)
+        min_confidence: joints with a lower confidence count as missing
         sheet: write reference, stick figure and result side by side
         batch: pictures that go through the model together
         device: cpu, cuda, cuda:1 ...
     """
     from nted_lite.checkpoint import load_model
+    from nted_lite.keypoints import PoseOptions
     from nted_lite.transfer import Job, transfer_file, transfer_pairs
 
     single, many = (reference, keypoints), (pairs, images, poses)
     if not (all(single) and not any(many) or all(many) and not any(single)):
         raise ValueError("give --reference and --keypoints, or --pairs, --images and --poses")
-    model = load_model(checkpoint, preset, device)
+    if pairs and (posed or name):
+        raise ValueError("--posed and --name are for a single pose; --pairs knows the names, and has --frame picture")
+    pose = PoseOptions(frame, person, min_confidence)
     if reference:
-        transfer_file(model, Job(reference, keypoints, out, posed), sheet)
+        job = Job(reference, keypoints, out, pose, posed, name)
+        transfer_file(load_model(checkpoint, preset, device), job, sheet)
         print(f"written to {out}")
     else:
-        made = transfer_pairs(model, pairs, images, poses, out, batch, own_frame, sheet)
+        model = load_model(checkpoint, preset, device)
+        made = transfer_pairs(model, pairs, images, poses, out, batch, sheet, pose)
         print(f"{made} pictures written to {out}")
 
 

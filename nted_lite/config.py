@@ -223,6 +223,17 @@ PRESETS = {
         ),
         replace(_PEOPLE_TRAIN, steps=26_000, adversarial_start=19_000),
     ),
+    "people-64-k5": Preset(
+        ModelConfig(
+            channels=(64, 64, 48),
+            textures=(5, 5, 0),
+            kernels=(1, 3, 3),
+            discriminator_channels=(64, 64, 64, 64, 48),
+            renderer_residuals=(0, 1),
+            **_PEOPLE,
+        ),
+        replace(_PEOPLE_TRAIN, steps=10_000, weights=LossWeights()),
+    ),
     "people-128": Preset(
         ModelConfig(
             channels=(96, 96, 64, 48),

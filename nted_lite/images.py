@@ -156,11 +156,19 @@ def read_image(path: Path, height: int, width: int) -> tuple[Tensor, Framing]:
     return rearrange(pixels, "h w c -> c h w") / 127.5 - 1, seen
 
 
-def read_framing(path: Path, height: int, width: int) -> Framing:
-    """How `read_image` frames a photo; only a turned one is decoded for that. Raises ValueError as `open_picture`."""
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of a photo in its own upright pixels; only a turned one is decoded for that.
+
+    Raises ValueError as `open_picture`.
+    """
     with _opened(path) as opened:
         turned = opened.getexif().get(ExifTags.Base.Orientation, 1) != 1
-        return Framing.of(*(ImageOps.exif_transpose(opened) if turned else opened).size, height, width)
+        return (ImageOps.exif_transpose(opened) if turned else opened).size
+
+
+def read_framing(path: Path, height: int, width: int) -> Framing:
+    """How `read_image` frames a photo. Raises ValueError as `open_picture`."""
+    return Framing.of(*picture_size(path), height, width)
 
 
 # -------------------------------------------------------------------------------------------------------------- writing

@@ -50,14 +50,14 @@ def read_lines(path: str | Path) -> list[tuple[int, str]]:
 # ---------------------------------------------------------------------------------------------------------------- names
 
 
-def tidy_path(name: str, folder: Path | None = None) -> str:
+def tidy_path(name: str, folders: Sequence[str] = ()) -> str:
     """A path in a list as this project writes it: slashes forward, no `./` or `img/` before it, no quotes around it.
 
-    folder  that the path is in; people also write paths that begin with it
+    folders  what else is taken away from its beginning, as "/home/anna/photos"
     """
     name = name.strip().strip("\"'").replace("\\", "/")
-    for above in (folder, folder.resolve()) if folder else ():
-        name = name.removeprefix(f"{above.as_posix()}/")
+    for folder in folders:
+        name = name.removeprefix(f"{folder}/")
     return name.removeprefix("./").lstrip("/").removeprefix("img/")
 
 
@@ -123,14 +123,15 @@ def pair_lines(path: str | Path, folder: Path | None = None, headed: bool = Fals
     """Every line of a list of pairs: an item, or what is wrong with the line.
 
     path    a file of lines `target,source[,source ...]`; a header like `from,to` or `source,target` changes the order
-    folder  of the pictures, see `tidy_path`
+    folder  of the pictures: paths may begin with it
     headed  the file comes from elsewhere, so only a header can say which column is which
     raises  ValueError if there is no such file, if it is not text, or if its columns are not known
     """
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such list of pairs")
     advice = f"write lines {PAIR}" + " into train_pairs.txt or test_pairs.txt" * headed
-    rows = [(number, _cells(line, folder)) for number, line in read_lines(path)]
+    folders = [path.as_posix() for path in (folder, folder.resolve())] if folder else []
+    rows = [(number, _cells(line, folders)) for number, line in read_lines(path)]
     if not (rows and _is_header(*(cells for _, cells in rows[:2]))):
         if headed:
             raise ValueError(f"{path}: no header like from,to says which column is the target; {advice}")
@@ -152,10 +153,10 @@ def pair_lines(path: str | Path, folder: Path | None = None, headed: bool = Fals
     return [(number, ordered(cells)) for number, cells in rows]
 
 
-def _cells(line: str, folder: Path | None) -> list[str]:
+def _cells(line: str, folders: Sequence[str]) -> list[str]:
     """The paths of a line. Some spreadsheets write semicolons or tabs for commas, or fill short lines up with them."""
     mark = next((mark for mark in ",;\t" if mark in line), ",")
-    cells = [tidy_path(cell, folder) for cell in next(csv.reader([line], delimiter=mark, skipinitialspace=True))]
+    cells = [tidy_path(cell, folders) for cell in next(csv.reader([line], delimiter=mark, skipinitialspace=True))]
     while cells and not cells[-1]:
         cells.pop()
     return cells

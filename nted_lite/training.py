@@ -8,6 +8,7 @@ taken: so a run that was stopped and resumed ends with the bits of an undisturbe
 """
 
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -99,6 +100,7 @@ class Trainer:
     source    makes the pairs of a step
     features  the frozen network of the perceptual loss
     init      a model to start from, instead of random weights
+    network   what is trained: NTED, or a variant of it
     judge     a discriminator to start from
 
     Raises ValueError if the pairs of a step cannot be divided as the configuration says.
@@ -107,6 +109,7 @@ class Trainer:
     def __init__(
         self, model: ModelConfig, config: TrainConfig, source: Source, features: nn.Module, accelerator: Accelerator,
         init: NTED | None = None, judge: Discriminator | None = None,
+        network: Callable[[ModelConfig], NTED] = NTED,
     ):  # fmt: skip
         self.portion = pairs_of_a_portion(config, accelerator.num_processes)
         self.config, self.source, self.accelerator, self.step = config, source, accelerator, 0
@@ -114,7 +117,7 @@ class Trainer:
         layout = {"device": accelerator.device, "memory_format": torch.channels_last}
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers go on as if nothing had been drawn
             torch.manual_seed(config.seed)
-            self.generator, self.discriminator = NTED(model), Discriminator(model)
+            self.generator, self.discriminator = network(model), Discriminator(model)
         if init is not None:
             self.generator.load_state_dict(init.state_dict())
         if judge is not None:

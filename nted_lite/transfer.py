@@ -16,13 +16,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nted_lite.images import read_image, reason, write_png
-from nted_lite.keypoints import read_pose
+from nted_lite.images import Framing, read_image, warn_of_cuts, write_png
+from nted_lite.keypoints import AUTO, PoseOptions, read_pose
+from nted_lite.lists import KEYPOINTS, PICTURES, by_name, picture_name, read_pairs
 from nted_lite.model import NTED
 from nted_lite.pose import stick_figures
-
-# ----------------------------------------------------------------------------------------------------- files to tensors
-
 
 # --------------------------------------------------------------------------------------------------- jobs, one or many
 
@@ -34,21 +32,31 @@ class Job:
     reference: Path
     """the photo that says who"""
     keypoints: Path
-    """the file that says in which pose"""
+    """the file that says in which pose; or, if `name` is given, a folder or a file with many poses"""
     out: Path
     """where the picture goes, a name that ends in .png"""
+    options: PoseOptions = AUTO
+    """how the key points are read"""
     posed: Path | None = None
-    """the picture in whose pixels the key points are; None: they are in the published 256 x 256 frame"""
+    """the image whose pixel coordinates the key points use; None: as `options.frame` says"""
+    name: str | None = None
+    """of the picture whose pose it is, to find its key points in a folder or in a file with many poses"""
 
     def __post_init__(self):
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"{self.out}: pictures are written as PNG, so let the name end in .png")
+        if self.options.frame == "picture" and not self.posed:
+            raise ValueError("--frame picture: name the image whose pixel coordinates the key points use with --posed")
+        if self.options.frame not in ("auto", "picture") and self.posed:
+            raise ValueError(f"--frame {self.options.frame} and --posed {self.posed} contradict each other; omit one")
 
-    def read(self, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """The reference image, 3 h w, and the key points, 18 2. Raises ValueError that names the bad file."""
-        reference, _ = read_image(self.reference, height, width)
-        framing = read_image(self.posed, height, width)[1] if self.posed else None
-        return reference, read_pose(self.keypoints, height, width, framing)
+    def read(self, height: int, width: int) -> tuple[Tensor, Tensor, Framing]:
+        """The reference image, 3 h w; the key points, 18 2; how the reference is framed.
+
+        Raises ValueError that names the bad file.
+        """
+        reference, seen = read_image(self.reference, height, width)
+        return reference, read_pose(self.keypoints, height, width, self.options, posed=self.posed, name=self.name), seen
 
 
 @torch.inference_mode()
@@ -61,13 +69,13 @@ def transfer(model: NTED, jobs: Sequence[Job], batch: int = 8, sheet: bool = Fal
     """
     if batch < 1:
         raise ValueError(f"batch is {batch}; at least one picture has to go through the model at a time")
-    problems = {}
+    problems, framings = {}, {}
     with tqdm(total=len(jobs), desc="transfer", disable=None) as progress:
         for first in range(0, len(jobs), batch):
             portion, inputs = jobs[first : first + batch], {}
             for job in portion:
                 try:
-                    inputs[job.out] = job.read(model.config.height, model.config.width)
+                    *inputs[job.out], framings[job.reference] = job.read(model.config.height, model.config.width)
                 except ValueError as error:
                     problems[job.out] = str(error)
             if inputs:
@@ -75,6 +83,7 @@ def transfer(model: NTED, jobs: Sequence[Job], batch: int = 8, sheet: bool = Fal
                 for path, image in zip(inputs, made, strict=True):
                     write_png(image, path)
             progress.update(len(portion))
+    warn_of_cuts(framings)
     return problems
 
 
@@ -97,38 +106,38 @@ def output_name(source: str, target: str) -> str:
     return "_to_".join(Path(name).with_suffix("").as_posix().replace("/", "+") for name in (source, target)) + ".png"
 
 
-def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, own_frame: bool = False) -> list[Job]:
-    """The jobs of a DeepFashion pairs file: lines `target,source[,source ...]`, one picture a source.
+def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, options: PoseOptions = AUTO) -> list[Job]:
+    """The jobs of a list of pairs: lines `target,source[,source ...]`, see `lists.pair_lines`; one picture a source.
 
-    images, poses  folders of the paths in the lines (a leading `img/` is passed over); a pose has the suffix .txt
-    own_frame      the key points are pixels of the target's picture in `images`, not of the published frame
-    raises         ValueError that names file and line, or the folder that is not there
+    images   folder of the paths in the lines; pictures may have any ending
+    poses    folder of their key points, under the same names; or one file with those of all pictures
+    options  how the key points are read; frame `picture` is the target's picture in `images`
+    raises   ValueError that names file and line, or the folder that is not there
     """
-    for folder in (images, poses):
-        if not folder.is_dir():
-            raise ValueError(f"{folder}: no such folder")
-    try:
-        lines = pairs.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{pairs}: not a readable pairs file ({reason(error)})") from error
+    if not images.is_dir():
+        raise ValueError(f"{images}: no such folder")
+    if not poses.exists():
+        raise ValueError(f"{poses}: no such folder or file")
+    (pictures, _), (keypoints, _) = by_name(images, PICTURES), by_name(poses, KEYPOINTS)
+
+    def find(path: str) -> Path:
+        exactly = images / path
+        return exactly if exactly.exists() else pictures.get(picture_name(path), exactly)
+
     jobs = {}
-    for number, line in enumerate(lines, start=1):
-        target, *sources = (name.strip().removeprefix("img/") for name in line.split(","))
-        if not sources or not all([target, *sources]):
-            raise ValueError(f"{pairs}, line {number}: {line!r} is not `target,source[,source ...]`")
+    for number, (target, sources) in read_pairs(pairs, images):
         for source in sources:
-            made, posed = out / output_name(source, target), images / target if own_frame else None
-            job = Job(images / source, poses / Path(target).with_suffix(".txt"), made, posed)
+            made, name = out / output_name(source, target), picture_name(target)
+            posed = find(target) if options.frame == "picture" else None
+            job = Job(find(source), keypoints.get(name, poses), made, options, posed, name)
             if jobs.setdefault(made, job) != job:
                 raise ValueError(f"{pairs}, line {number}: an earlier pair already makes {made.name}; rename a file")
-    if not jobs:
-        raise ValueError(f"{pairs}: no pairs in it; write lines `target,source[,source ...]`")
     return list(jobs.values())
 
 
 def transfer_pairs(
-    model: NTED, pairs: Path, images: Path, poses: Path, out: Path, batch: int = 8, own_frame: bool = False,
-    sheet: bool = False,
+    model: NTED, pairs: Path, images: Path, poses: Path, out: Path, batch: int = 8, sheet: bool = False,
+    options: PoseOptions = AUTO,
 ) -> int:  # fmt: skip
     """Make the pictures of a pairs file that are not in `out` yet; for the arguments see `read_jobs` and `transfer`.
 
@@ -137,7 +146,7 @@ def transfer_pairs(
     Raises ValueError if some could not be made, after all the others: out/problems.txt holds a line for each of them.
     Pictures of another model or with another `sheet` belong into another folder: what is there is not looked at.
     """
-    jobs = read_jobs(pairs, images, poses, out, own_frame)
+    jobs = read_jobs(pairs, images, poses, out, options)
     waiting = [job for job in jobs if not job.out.exists()]
     problems = transfer(model, waiting, batch, sheet)
     listing = out / "problems.txt"

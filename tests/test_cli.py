@@ -16,6 +16,8 @@ TINY = [
     "--model.discriminator-channels", "8", "8", "8", "8", "8",
 ]  # fmt: skip
 
+POSE = ["transfer", "--checkpoint", "{shipped}", "--reference", "a.jpg", "--keypoints", "k.txt", "--out", "x.png"]
+
 
 def call(monkeypatch, *words):
     monkeypatch.setattr("sys.argv", ["nted-lite", *map(str, words)])
@@ -120,6 +122,12 @@ def test_demo(monkeypatch, tmp_path, capsys):
         (["transfer", "--checkpoint", "{shipped}", "--out", "x.png"], "give --reference and --keypoints, or --pairs"),
         (["transfer", "--checkpoint", "{shipped}", "--out", "x.png", "--reference", "no.jpg", "--keypoints", "k.txt"],
          "no.jpg: not a readable picture (No such file or directory)"),
+        ([*POSE, "--frame", "picture"], "--frame picture: name the image whose pixel coordinates the key points use"),
+        ([*POSE, "--frame", "256", "--posed", "b.jpg"], "--frame 256 and --posed b.jpg contradict each other"),
+        ([*POSE, "--frame", "750"], "frame '750' is none of auto, 256, picture or WIDTHxHEIGHT"),
+        ([*POSE, "--min-confidence", "-1"], "min_confidence is -1"),
+        (["transfer", "--checkpoint", "x", "--pairs", "p", "--images", "i", "--poses", "k", "--out", "o", "--posed",
+          "b.jpg"], "--posed and --name are for a single pose"),
         (["train", "--out", "x", "--data", "nowhere", "--device", "cpu"], "nowhere: no such folder; prepare"),
         (["train", "--out", "x", "--features", "resnet", "--device", "cpu"], "no feature network 'resnet'; there are"),
         (["train", "--out", "x", "--pairs", "3", "--accumulate", "2", "--device", "cpu"], "3 pairs a step cannot be"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nted_lite import pose as pose_module
-from nted_lite.keypoints import read_keypoints, to_frame
+from nted_lite.keypoints import to_frame
 from nted_lite.pose import COLOURS, JOINTS, LIMBS, city_block, pose_map
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "skeleton_maps.npz")
@@ -160,30 +160,3 @@ def test_size_type_and_device():
 def test_bad_input(arguments, message):
     with pytest.raises(ValueError, match=message):
         pose_map(*arguments)
-
-
-def test_read_keypoints_and_to_frame(tmp_path):
-    file = tmp_path / "person.txt"
-    file.write_text("\n".join(f"{x} {y}" for x, y in KEYPOINTS[1].tolist()) + "\n")
-    points = read_keypoints(file)
-    assert torch.equal(points, KEYPOINTS[1])
-    framed = to_frame(points, 512)
-    missing = (points == -1).any(1)
-    assert missing.any() and (framed[missing] == -1).all()
-    assert torch.allclose(framed[~missing], (points[~missing] - torch.tensor([40, 0])) * 2)
-
-
-@pytest.mark.parametrize(
-    "lines, message",
-    [
-        (["1 2"] * 17, "17 lines"),
-        (["1 2"] * 3 + ["nan 2"] + ["1 2"] * 14, "line 4"),
-        (["1 2"] * 5 + ["one two"] + ["1 2"] * 12, "line 6"),
-        (["1 2"] * 17 + ["1 2 3"], "line 18"),
-    ],
-)
-def test_bad_keypoint_files(tmp_path, lines, message):
-    file = tmp_path / "broken.txt"
-    file.write_text("\n".join(lines))
-    with pytest.raises(ValueError, match=f"broken.txt.*{message}"):
-        read_keypoints(file)

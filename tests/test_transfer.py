@@ -1,5 +1,7 @@
 """Inference on files gives what the tensors give, whatever the files look like, and names the file that is broken."""
 
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ from PIL import Image
 
 from nted_lite import transfer as module
 from nted_lite.checkpoint import load_model
-from nted_lite.images import Framing, read_image, write_png
-from nted_lite.keypoints import read_pose, to_frame
+from nted_lite.images import write_png
+from nted_lite.keypoints import PoseOptions
 from nted_lite.people import SPLITS, pairs
 from nted_lite.plotting import picture, stick_figures
 from nted_lite.pose import pose_map
@@ -99,209 +101,20 @@ def test_batches_of_any_size_make_the_same_pictures(model, folder):
     assert "batch is 0" in one_line(transfer, model, [], 0)
 
 
-def test_a_picture_is_whole_or_absent(tmp_path, monkeypatch):
-    out, save = tmp_path / "a.png", Image.Image.save
-
-    def full(image, path, **options):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    write_png(torch.zeros(3, 4, 5), out)
-    before = out.read_bytes()
-    monkeypatch.setattr(Image.Image, "save", full)
-    assert one_line(write_png, torch.ones(3, 4, 5), out) == f"{out}: cannot be written (No space left on device)"
-    assert out.read_bytes() == before and list(tmp_path.iterdir()) == [out]
-    monkeypatch.setattr(Image.Image, "save", save)
-    assert "cannot be written" in one_line(write_png, torch.zeros(3, 4, 5), out / "below.png")  # a file, not a folder
-    assert "end in .png" in one_line(Job, out, out, tmp_path / "a.jpg")
+def test_pictures_are_written_as_png(tmp_path):
+    assert "end in .png" in one_line(Job, tmp_path, tmp_path, tmp_path / "a.jpg")
 
 
-# ------------------------------------------------------------------------------------------------------------- pictures
-
-
-def in_mode(mode):
-    """A picture 44 x 64 of one colour, in a mode, and that colour as RGB."""
-    if mode == "16 bit":
-        return Image.fromarray(np.full(SIZE, 200 * 257, np.uint16)), (200,) * 3
-    if mode == "RGBA":  # half red, half nothing
-        return Image.new("RGBA", SIZE[::-1], (255, 0, 0, 128)), (255, 127, 127)
-    if mode == "LA":
-        return Image.new("LA", SIZE[::-1], (0, 0)), (255,) * 3
-    if mode == "P":
-        return Image.new("RGB", SIZE[::-1], (10, 200, 30)).quantize(4), (10, 200, 30)
-    if mode == "P, transparent":
-        image = Image.new("P", SIZE[::-1], 1)
-        image.putpalette([0, 0, 0, 10, 200, 30])
-        image.info["transparency"] = 1
-        return image, (255,) * 3
-    colour = {"L": 77, "1": 1, "CMYK": (0, 255, 255, 0), "RGB": (1, 2, 3)}[mode]
-    return Image.new(mode, SIZE[::-1], colour), {"L": (77,) * 3, "1": (255,) * 3, "CMYK": (255, 0, 0)}.get(mode, colour)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "1", "16 bit", "RGBA", "LA", "P", "P, transparent", "CMYK"])
-def test_every_mode_becomes_rgb(tmp_path, mode):
-    image, colour = in_mode(mode)
-    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
-    image.save(path)
-    read, framing = read_image(path, *SIZE)
-    assert read.shape == (3, *SIZE) and read.dtype == torch.float32 and framing == Framing(0, 0, 44, 64, *SIZE)
-    assert ((read + 1) * 127.5 - torch.tensor(colour)[:, None, None]).abs().max() < 0.01
-
-
-@pytest.mark.parametrize("turn", range(1, 9))
-def test_exif_rotation(tmp_path, turn):
-    upright = Image.new("RGB", SIZE[::-1], "black")
-    upright.paste("white", (0, 0, 10, 20))  # in the upper left corner
-    undo = {
-        2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90", 7: "TRANSVERSE",
-        8: "ROTATE_270",
-    }  # fmt: skip
-    stored = upright.transpose(Image.Transpose[undo[turn]]) if turn > 1 else upright
-    exif = Image.Exif()
-    exif[0x0112] = turn
-    stored.save(tmp_path / "a.png", exif=exif)
-    read, _ = read_image(tmp_path / "a.png", *SIZE)
-    wanted = torch.full((3, *SIZE), -1.0)
-    wanted[:, :20, :10] = 1
-    assert torch.equal(read, wanted)
-
-
-@pytest.mark.parametrize(
-    ("size", "window"),
-    [
-        ((256, 256), (40, 0, 176, 256)),  # published, with its white borders
-        ((750, 1101), (0, 0, 750, 1101)),  # published, high resolution
-        ((44, 64), (0, 0, 44, 64)),
-        ((1000, 640), (280, 0, 440, 640)),
-        ((440, 1000), (0, 180, 440, 640)),
-        ((1, 1), (0, 0, 1, 1)),
-        ((3, 500), (0, 248, 3, 4)),
-    ],
-)
-def test_the_window(size, window):
-    assert Framing.of(*size, *SIZE) == Framing(*window, *SIZE)
-
-
-def test_the_limit_between_whole_and_cut():
-    whole = [width for width in range(600, 800) if Framing.of(width, 1000, *SIZE).width == width >= 688]
-    assert whole == list(range(688, 702))  # 11:16 of 1000 is 687.5, and 2 % more is 701.25
-    assert Framing.of(674, 1000, *SIZE).height == 1000 and Framing.of(673, 1000, *SIZE).height == 979
-
-
-def test_a_published_picture_loses_its_borders(tmp_path):
-    canvas = np.full((256, 256, 3), 255, np.uint8)
-    canvas[:, 40:216] = np.random.default_rng(0).integers(0, 200, (256, 176, 3))
-    Image.fromarray(canvas).save(tmp_path / "a.png")
-    read, _ = read_image(tmp_path / "a.png", 256, 176)
-    assert (picture(read) == canvas[:, 40:216]).all()
-
-
-def test_a_photo_is_resized_whole_and_bicubically(tmp_path):
-    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1101, 750, 3), np.uint8))
-    photo.save(tmp_path / "a.jpg", quality=95)
-    read, _ = read_image(tmp_path / "a.jpg", *SIZE)
-    wanted = np.array(Image.open(tmp_path / "a.jpg").resize(SIZE[::-1], Image.Resampling.BICUBIC))
-    assert (picture(read) == wanted).all()
-
-
-def broken(folder, kind):
-    path = folder / f"{kind.replace(' ', '-')}.png"
-    if kind == "truncated jpg":
-        path = path.with_suffix(".jpg")
-        Image.effect_noise((200, 300), 80).save(path)
-        path.write_bytes(path.read_bytes()[:2000])
-    if kind in ("truncated png", "flipped png"):
-        Image.effect_noise((200, 300), 80).save(path)
-        content = bytearray(path.read_bytes())
-        content[200:220] = bytes(20)
-        path.write_bytes(content if kind == "flipped png" else content[:300])
-    if kind in ("text", "empty"):
-        path.write_text("not a picture" if kind == "text" else "")
-    if kind == "a folder":
-        path.mkdir()
-    if kind == "floats":
-        path = path.with_suffix(".tif")
-        Image.new("F", (20, 30), 0.5).save(path)
-    return path
-
-
-@pytest.mark.parametrize(
-    "kind", ["missing", "truncated jpg", "truncated png", "flipped png", "text", "empty", "a folder", "floats"]
-)
-def test_a_broken_picture_is_named(tmp_path, kind):
-    path = broken(tmp_path, kind)
-    assert one_line(read_image, path, *SIZE).startswith(f"{path}: not a readable picture (")
-
-
-# ----------------------------------------------------------------------------------------------------------- key points
-
-
-@pytest.mark.parametrize("size", [(750, 1101), (1000, 640), (300, 900), (256, 256)])
-@pytest.mark.parametrize("turned", [False, True])
-def test_key_points_follow_the_picture(tmp_path, size, turned):
-    """White dots in a photo are found, in what the model sees, at the transformed key points."""
-    framing = Framing.of(*size, 256, 176)
-    generator = torch.Generator().manual_seed(size[0])
-    place = 0.1 + 0.8 * torch.rand(18, 2, generator=generator, dtype=torch.float64)
-    points = place * torch.tensor([framing.width, framing.height]) + torch.tensor([framing.left, framing.top])
-    points[4] = -1
-    path = write_points(tmp_path / "a.txt", points)
-    for joint in (0, 7, 17):
-        image = Image.new("L", size)
-        x, y = points[joint].tolist()
-        image.paste(255, tuple(round(value) for value in (x - 8, y - 8, x + 8, y + 8)))
-        exif = Image.Exif()
-        exif[0x0112] = 6 if turned else 1
-        image = image.transpose(Image.Transpose.ROTATE_90) if turned else image
-        image.save(tmp_path / "a.png", exif=exif)
-        read, seen = read_image(tmp_path / "a.png", 256, 176)
-        moved = read_pose(path, 256, 176, seen)
-        weight = (read[0] + 1).double()
-        across, down = torch.arange(176) + 0.5, torch.arange(256) + 0.5
-        centre = torch.stack([(weight.sum(0) * across).sum(), (weight.sum(1) * down).sum()]) / weight.sum()
-        assert (centre - moved[joint]).abs().max() < 1
-    assert moved[4].tolist() == [-1, -1]
-
-
-def test_a_picture_of_256_by_256_is_the_published_frame():
-    points = torch.rand(2, 18, 2, dtype=torch.float64) * 256
-    points[0, 3], points[1, 4, 0] = -1, -1
-    assert torch.equal(Framing.of(256, 256, 512, 352).apply(points), to_frame(points, 512, 352))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("1 2\n" * 17, "17 lines where 18"),
-        ("100 90\n" * 17 + "nan 2\n", "line 18: 'nan 2' is not finite"),
-        ("100 90\n" * 17 + "1\n", "line 18: '1' is not two numbers"),
-        ("-1 -1\n" * 18, "every joint is missing"),
-        ("-1 90\n" * 18, "every joint is missing"),
-        ("900 2000\n" * 18, "not pixels of the published 256 x 256 frame"),
-        ("20 90\n" * 18, "not pixels of the published 256 x 256 frame"),  # in the border that is cut
-        ("100 90\n" * 17 + "1e9 2\n", "not pixels of the published 256 x 256 frame"),
-        (None, "not a readable file of key points (No such file or directory)"),
-        (b"\xff\xd8\xff\xe0", "not a readable file of key points"),  # a JPEG
-    ],
-)
-def test_bad_key_points_are_named(tmp_path, text, message):
-    path = tmp_path / "a.txt"
-    if text is not None:
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    line = one_line(read_pose, path, *SIZE)
-    assert line.startswith(str(path)) and message in line
-
-
-def test_a_joint_may_lie_outside(tmp_path):
-    (tmp_path / "a.txt").write_text("100 90\n" * 17 + "9000 2\n")
-    assert read_pose(tmp_path / "a.txt", *SIZE)[17].tolist() == [(9000 - 40) / 4, 0.5]
-
-
-def test_key_points_of_another_picture(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("900 2000\n" * 18)
-    assert read_pose(path, *SIZE, Framing.of(1100, 3000, *SIZE)).shape == (18, 2)
-    assert "not pixels of the picture" in one_line(read_pose, path, *SIZE, Framing.of(110, 300, *SIZE))
+def test_a_landscape_photo_gets_a_notice(model, folder, caplog):
+    """One line for all pictures that lose much, and no picture less."""
+    for name, size in {"wide": (300, 128), "wider": (400, 128), "square": (90, 90)}.items():
+        Image.new("RGB", size, "white").save(folder / f"img/{name}.png")
+    jobs = [Job(folder / f"img/{name}.png", folder / "pose/1.txt", folder / f"{name}.png")
+            for name in ("1", "square", "wide", "wider")]  # fmt: skip
+    assert transfer(model, jobs) == {} and all(job.out.exists() for job in jobs)
+    (line,) = caplog.messages
+    assert line.startswith(f"{folder / 'img/wide.png'}: only the middle 88 x 128 pixels, 29% of the picture, are used")
+    assert line.endswith("(and 1 more like it)") and "\n" not in line
 
 
 # ----------------------------------------------------------------------------------------------------------- many pairs
@@ -339,9 +152,45 @@ def test_key_points_in_pixels_of_the_target_picture(model, people, folder):
     seen = people.target.visible[3][:, None]
     points = people.target.keypoints[3].double() * 2 + torch.tensor([(300 - 88) // 2, 0])
     write_points(folder / "pose/wide.txt", torch.where(seen, points, -1))
-    run(model, folder, ["wide.png,1.png"], own_frame=True)
+    run(model, folder, ["wide.png,1.png"], options=PoseOptions("picture"))
     *_, wanted = by_tensors(model, people, 1, 3)
     assert np.abs(pixels(folder / "out/1_to_wide.png") - picture(wanted[0])).max() <= 1
+
+
+def test_pairs_take_key_points_in_every_form(model, folder):
+    """The same poses as text, as JSON under both of its names, as an array, and as one file for all."""
+    lines = ["0.png,1.png", "1.png,2.png", "2.png,3.png", "3.png,0.png", "4.png,0.png"]
+    published = {i: np.loadtxt(folder / f"pose/{i}.txt").round() for i in range(5)}
+    for i, points in published.items():
+        write_points(folder / f"pose/{i}.txt", torch.tensor(points))
+    run(model, folder, lines)
+    wanted = made(folder)
+    assert len(wanted) == 5
+
+    there = {i: (points != -1).all(1, keepdims=True) for i, points in published.items()}
+    for i, ending in ((1, ".json"), (2, "_keypoints.json"), (3, ".npy")):
+        if ending == ".npy":
+            np.save(folder / f"pose/{i}.npy", published[i])
+        else:
+            points = np.hstack([np.where(there[i], published[i], 0), there[i]])
+            found = {"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}
+            (folder / f"pose/{i}{ending}").write_text(json.dumps(found))
+        (folder / f"pose/{i}.txt").unlink()
+    rows = [(i, np.where(there[i], points - [40, 0], -1).astype(int).T.tolist()) for i, points in published.items()]
+    (folder / "pose.csv").write_text(
+        "name:keypoints_y:keypoints_x\n" + "".join(f"{i}.png: {y}: {x}\n" for i, (x, y) in rows)
+    )
+    for poses in ("pose", "pose.csv"):
+        shutil.rmtree(folder / "out")
+        transfer_pairs(model, folder / "pairs.txt", folder / "img", folder / poses, folder / "out", batch=2)
+        assert made(folder) == wanted
+
+
+def test_a_pose_that_is_not_there_stops_its_own_picture_only(model, folder):
+    (folder / "pose/0.txt").unlink()
+    run_line = one_line(run, model, folder, ["0.png,1.png", "1.png,2.png"])
+    assert run_line.startswith("1 of 2 pictures could not be made")
+    assert f"{folder / 'pose/0'}: no key points under this name" in (folder / "out/problems.txt").read_text()
 
 
 def test_broken_files_do_not_stop_the_rest(model, folder):
@@ -392,22 +241,78 @@ def test_an_interrupted_run_goes_on(model, folder, monkeypatch):
     assert set(made(folder)) == set(whole)
 
 
+PAIRS = "3.png,1.png,2.png\n0.png,4.png\n"
+FORMS = {
+    "blank lines": "\n3.png,1.png,2.png\n\n0.png,4.png\n \n\n",
+    "CRLF": PAIRS.replace("\n", "\r\n"),
+    "no last newline": PAIRS.rstrip(),
+    "byte order mark": "\ufeff" + PAIRS,
+    "UTF-16": PAIRS.encode("utf-16"),
+    "img/": "img/3.png,img/1.png,img/2.png\nimg/0.png,img/4.png\n",
+    "backslashes": "img\\3.png,img\\1.png,.\\2.png\n0.png,img\\4.png\n",
+    "./": "./3.png,./1.png,./2.png\n./0.png,./4.png\n",
+    "spaces": "3.png, 1.png , 2.png\n  0.png ,4.png\n",
+    "quotes": "\"3.png\",\"1.png\", \"2.png\"\n'0.png','4.png'\n",
+    "semicolons": PAIRS.replace(",", ";"),
+    "tabs": PAIRS.replace(",", "\t"),
+    "filled up": "3.png,1.png,2.png\n0.png,4.png,\n",
+    "header": "target,source,source\n" + PAIRS,
+    "a header that turns the columns round": "source,target\n1.png,3.png\n2.png,3.png\n4.png,0.png\n",
+    "PATN": "from,to\n1.png,3.png\n2.png,3.png\n4.png,0.png\n",
+    "numbered by pandas": ",from,to\n0,1.png,3.png\n1,2.png,3.png\n2,4.png,0.png\n",
+    "other endings": PAIRS.replace(".png", ".jpg"),
+    "no endings": PAIRS.replace(".png", ""),
+    "below the folder": "{0}/3.png,{0}/1.png,{0}/2.png\n{0}/0.png,{0}/4.png\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_list_of_pairs(folder, form):
+    def jobs(content):
+        content = content.replace("{0}", str(folder / "img")) if isinstance(content, str) else content
+        (folder / "pairs.txt").write_bytes(content.encode() if isinstance(content, str) else content)
+        return read_jobs(folder / "pairs.txt", folder / "img", folder / "pose", folder / "out", own)
+
+    own, wanted = PoseOptions("picture"), [("1", "3"), ("2", "3"), ("4", "0")]
+    assert jobs(PAIRS) == [
+        Job(folder / f"img/{source}.png", folder / f"pose/{target}.txt", folder / f"out/{source}_to_{target}.png",
+            own, folder / f"img/{target}.png", target)
+        for source, target in wanted
+    ]  # fmt: skip
+    assert jobs(FORMS[form]) == jobs(PAIRS)
+
+
+def test_flattened_pictures_of_deepfashion_are_found(folder):
+    """One picture of DeepFashion, in a list as the data set names it, on disk as others do."""
+    (folder / "img/0.png").rename(folder / "img/fashionWOMENGraphic_Teesid0000000201_1front.png")
+    (folder / "pairs.txt").write_text("1.png,img/WOMEN/Graphic_Tees/id_00000002/01_1_front.jpg\n")
+    (job,) = read_jobs(folder / "pairs.txt", folder / "img", folder / "pose", folder / "out")
+    assert job.reference == folder / "img/fashionWOMENGraphic_Teesid0000000201_1front.png"
+    assert job.out.name == "WOMEN+Graphic_Tees+id_00000002+01_1_front_to_1.png"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0.png,1.png\n2.png\n", "line 2: '2.png' is not `target,source[,source ...]`"),
-        ("0.png,1.png\n\n1.png,2.png\n", "line 2: '' is not"),
-        ("0.png,\n", "line 1: '0.png,' is not"),
+        ("0.png,1.png\n2.png\n", "line 2: '2.png' is one path where `target,source[,source ...]` was expected"),
+        ("0.png,\n", "line 1: '0.png' is one path"),
+        ("\n0.png,,1.png\n", "line 2: '0.png,,1.png' has nothing between two commas"),
         ("0.png,1.png\n0.png,1.jpg\n", "line 2: an earlier pair already makes 1_to_0.png; rename a file"),
-        ("", "no pairs in it; write lines"),
-        (None, "not a readable pairs file (No such file or directory)"),
-        ("\udcff", "not a readable pairs file"),
+        ("from,to\n0.png,1.png,2.png\n", "line 1: the header from,to does not fit the lines below it"),
+        ("from,to\n0.png,1.png\n0.png,1.png,2.png\n", "line 3: 3 columns below a header of 2"),
+        ("left,right\n0.png,1.png\n", "line 1: the header left,right does not say which column is the target"),
+        ("", "the list of pairs is empty; write lines"),
+        ("\n\n", "the list of pairs is empty; write lines"),
+        ("from,to\n", "the list of pairs is empty; write lines"),
+        (None, "no such list of pairs"),
+        (b"\xff\xd8\xff\xe0", "not a text file in UTF-8 or UTF-16"),  # a JPEG
     ],
 )
 def test_a_bad_pairs_file_is_named(folder, text, message):
     path = folder / "pairs.txt"
+    Image.open(folder / "img/1.png").save(folder / "img/1.jpg")
     if text is not None:
-        path.write_bytes(text.encode(errors="surrogateescape"))
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
     line = one_line(read_jobs, path, folder / "img", folder / "pose", folder / "out")
     assert line.startswith(str(path)) and message in line
 
@@ -416,4 +321,4 @@ def test_missing_folders_are_named(folder):
     (folder / "pairs.txt").write_text("0.png,1.png\n")
     for images, poses in (("imgs", "pose"), ("img", "poses")):
         line = one_line(read_jobs, folder / "pairs.txt", folder / images, folder / poses, folder / "out")
-        assert line == f"{folder / (images if images == 'imgs' else poses)}: no such folder"
+        assert line.startswith(f"{folder / (images if images == 'imgs' else poses)}: no such folder")

@@ -5,8 +5,8 @@
     ROOT/train_pairs.txt    one item a line: target,source[,source ...], each as img/NAME.jpg
     ROOT/test_pairs.txt
 
-A picture's *name* is its path below img/ without suffix, "WOMEN/Dresses/id_00000002/02_1_front". Some lists and stores
-have the leading "img/" and some do not; `picture_name` takes both, and everything else here speaks of names.
+A picture's *name* is its path below img/ without ending, "WOMEN/Dresses/id_00000002/02_1_front". Lists and stores write
+it in many ways; `picture_name` knows them, and everything else here speaks of names.
 """
 
 import io
@@ -27,22 +27,17 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from nted_lite import lists
 from nted_lite.data.examples import Source, Views
-from nted_lite.pose import MISSING
 from nted_lite.keypoints import read_keypoints, to_frame
+from nted_lite.lists import Item, picture_name
+from nted_lite.pose import MISSING
 
 PREPARE = "python data_prep/deepfashion.py --images IMAGES --annotations ANNOTATIONS --out {root} --heights {height}"
 LARGEST_SCALE = 1.1  # of the random zoom
 
 _OPEN = WeakValueDictionary()  # (process, path) -> environment: LMDB lets a process open a path only once
 _OPENING = threading.Lock()
-
-
-class Item(NamedTuple):
-    """One line of a list of pairs, as names: the picture to make, and pictures of the same person to make it from."""
-
-    target: str
-    sources: tuple[str, ...]
 
 
 class Sample(NamedTuple):
@@ -52,37 +47,10 @@ class Sample(NamedTuple):
     keypoints: Tensor  # 2 18 2  float32, pixels x y of the picture; (-1, -1) is missing
 
 
-def picture_name(path: str) -> str:
-    """The name of a picture from its path in a list, in a store or on disk: "img/MEN/a.jpg" -> "MEN/a"."""
-    return os.path.splitext(path.strip().removeprefix("img/"))[0]
-
-
-def read_item(line: str) -> Item:
-    """Read `target,source[,source ...]`; ValueError says what is wrong with the line."""
-    names = [picture_name(path) for path in line.split(",")]
-    if not line.strip():
-        raise ValueError("the line is empty")
-    if len(names) < 2:
-        raise ValueError(f"{line.strip()!r} is one path where `target,source[,source ...]` was expected")
-    if not all(names):
-        raise ValueError(f"{line.strip()!r} has nothing between two commas, or before or after one")
-    return Item(names[0], tuple(names[1:]))
-
-
 def read_pairs(path: str | Path) -> list[Item]:
-    """Read train_pairs.txt or test_pairs.txt. Raises ValueError naming file and line for a line that is not an item."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such list of pairs")
-    items = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        try:
-            items.append(read_item(line))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-    if not items:
-        raise ValueError(f"{path}: the list of pairs is empty")
-    return items
+    """The items of train_pairs.txt or test_pairs.txt, as names. Raises ValueError as `lists.read_pairs`."""
+    items = (item for _, item in lists.read_pairs(path))
+    return [Item(picture_name(target), tuple(map(picture_name, sources))) for target, sources in items]
 
 
 def require_lmdb() -> ModuleType:
@@ -208,12 +176,17 @@ class DeepFashion(Dataset):
             raise ValueError(f"split must be train or test, not {split!r}")
         self.root, self.height, self.split, self.seed = Path(root), height, split, seed
         self.augment = split == "train" if augment is None else augment
-        path = self.root / f"{height}-{height * 11 // 16}"
-        if not path.is_dir():
+        path, pairs = self.root / f"{height}-{height * 11 // 16}", self.root / f"{split}_pairs.txt"
+        lacking = (
+            "no such folder" if not self.root.is_dir()
+            else f"no pictures of {height} rows, {path.name}/" if not path.is_dir()
+            else f"no {pairs.name}, which is written last" if not pairs.is_file()
+            else ""
+        )  # fmt: skip
+        if lacking:
             command = PREPARE.format(root=root, height=height)
-            what = "no such folder" if not self.root.is_dir() else f"no pictures of {height} rows, {path.name}/"
-            raise ValueError(f"{root}: {what}; prepare them (data_prep/README.md): {command}")
-        self.items = read_pairs(self.root / f"{split}_pairs.txt")
+            raise ValueError(f"{root}: {lacking}; prepare the data (data_prep/README.md): {command}")
+        self.items = read_pairs(pairs)
         self.store = Store(path, height)
         self._check_files()
         if split == "test":

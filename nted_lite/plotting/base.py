@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from nted_lite.entities import confusion
-from nted_lite.images import to_bytes
+from nted_lite.images import picture
 from nted_lite.people import PARTS
 from nted_lite.pose import JOINTS, LIMBS, stick_figures
 from nted_lite.texture import gather
@@ -45,11 +45,6 @@ def style() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ tensors to pictures
-
-
-def picture(image: Tensor, scale: int = 1) -> np.ndarray:
-    """3 h w in -1..1 -> (h scale) (w scale) 3, uint8: every pixel a square."""
-    return repeat(to_bytes(image), "c h w -> (h i) (w j) c", i=scale, j=scale).numpy()
 
 
 def part_pictures(parts: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from io import BytesIO
 import ipywidgets
 from matplotlib.figure import Figure
 
-from nted_lite.widgets.picture import png
+from nted_lite.images import png
 
 
 class Panel(ipywidgets.VBox):
@@ -50,3 +50,8 @@ def _png(figure: Figure) -> bytes:
     file = BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
+
+
+def titled(title: str, *widgets: ipywidgets.Widget) -> ipywidgets.VBox:
+    """Widgets below a title."""
+    return ipywidgets.VBox([ipywidgets.Label(title), *widgets])

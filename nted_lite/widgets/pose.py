@@ -9,10 +9,10 @@ import torch
 import traitlets
 from torch import Tensor
 
+from nted_lite.images import picture, png
 from nted_lite.model import NTED
-from nted_lite.plotting import picture
 from nted_lite.pose import COLOURS, JOINTS, LIMBS, MISSING
-from nted_lite.widgets.picture import png, titled
+from nted_lite.widgets.panel import titled
 
 FARTHEST = 1000.0  # pixels; a joint beyond is brought back to here
 

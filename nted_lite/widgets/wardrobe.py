@@ -5,10 +5,10 @@ import torch
 
 from nted_lite.control import fuse, wear
 from nted_lite.features import PeopleParser
+from nted_lite.images import picture, png
 from nted_lite.model import NTED
 from nted_lite.people import SPLITS, render, sample_people, sample_poses, swap
-from nted_lite.plotting import picture
-from nted_lite.widgets.picture import png, titled
+from nted_lite.widgets.panel import titled
 
 GARMENTS = ("top", "bottom", "hair", "shoes")  # names that are both a part of a picture and an item that people wear
 

@@ -1,0 +1,160 @@
+"""Train everything that ships, in order of importance, and measure it.
+
+    python checkpoints/train.py                 all of it: `make zoo`
+    python checkpoints/train.py people-64 k-4   some of it
+    python checkpoints/train.py --status        where everything stands, and the command that trains each
+
+A training runs in build/zoo/NAME. What was interrupted is resumed, what is finished is skipped. A finished model is put
+into checkpoints/ with its measures and its card; the part of a card under its notes is written by hand and kept.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from nted_lite import checkpoint
+from nted_lite.config import PRESETS
+from nted_lite.evaluation.people import evaluate_people
+from nted_lite.features import people_parser
+from nted_lite.training import STATE
+from nted_lite.variants import VARIANTS, load
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED, RUNS = ROOT / "checkpoints", ROOT / "build" / "zoo"
+TWICE = ("full", "no-reconstruction", "concatenated")
+"""Variants that are trained with a second seed, too"""
+
+QUEUE = {
+    "people-parser": ["train-parser"],
+    "people-64": ["train", "--preset", "people-64"],
+    "people-128": ["train", "--preset", "people-128"],
+    "people-64-k5": ["train", "--preset", "people-64-k5"],
+    **{f"variants/{name}": ["train", "--preset", name] for name in VARIANTS},
+    **{f"variants/{name}-seed-1": ["train", "--preset", name, "--seed", "1"] for name in TWICE},
+}
+"""Name of the folder in checkpoints/ -> command of nted-lite, most important first"""
+
+NOTES = "<!-- notes: what is below is written by hand -->"
+
+
+def command(name: str, *more: str) -> list[str]:
+    """What trains a model, from the root of the repository."""
+    return ["nted-lite", *QUEUE[name], "--out", f"build/zoo/{name}", *more]
+
+
+def steps_done(name: str) -> int:
+    """Steps that a training has behind it, as its last checkpoint says."""
+    file = RUNS / name / STATE
+    if not file.is_file():
+        return 0
+    with safe_open(file, "pt") as opened:
+        return json.loads(opened.metadata()["about"])["step"]
+
+
+def steps_wanted(name: str) -> int:
+    words = QUEUE[name]
+    if words[0] == "train-parser":
+        return 0
+    chosen = words[words.index("--preset") + 1]
+    return (VARIANTS[chosen] if chosen in VARIANTS else PRESETS[chosen]).train.steps
+
+
+def status(name: str) -> str:
+    """One line: is it shipped, how far is its training, and which command trains it."""
+    shipped = "shipped" if (SHIPPED / name / "metrics.json").is_file() else "not shipped"
+    run = f"{steps_done(name):,} of {steps_wanted(name):,} steps" if (RUNS / name / STATE).is_file() else "no run here"
+    return f"{name:28} {shipped:12} {run:24} {' '.join(command(name))}"
+
+
+def train(name: str, *more: str) -> None:
+    """Start a training, or continue it. Raises CalledProcessError if it fails."""
+    resume = ["--resume"] if steps_done(name) else []
+    words = command(name, *resume) if resume else command(name, *more)
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    subprocess.run([sys.executable, "-m", "nted_lite", *words[1:]], cwd=ROOT, env=environment, check=True)
+
+
+def ship(name: str, people: int = 1024) -> None:
+    """Put a finished model into checkpoints/: weights in bfloat16, configuration, measures and card."""
+    run, folder = RUNS / name, SHIPPED / name
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.bfloat16() for key, value in load_file(run / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text((run / "config.json").read_text())
+    model = load(folder) if name.startswith("variants/") else checkpoint.load_model(folder)
+    measured = evaluate_people(model, people_parser(), people)
+    (folder / "metrics.json").write_text(json.dumps(measured, indent=2) + "\n")
+    (folder / "README.md").write_text(card(name, run))
+
+
+def card(name: str, run: Path) -> str:
+    """A model's card: what can be told from its files, and the notes that the card before it holds."""
+    folder = SHIPPED / name
+    measured, record = (json.loads(f.read_text()) for f in (folder / "metrics.json", run / checkpoint.RECORD))
+    before = (folder / "README.md").read_text() if (folder / "README.md").is_file() else ""
+    notes = before.partition(NOTES)[2].strip() or "Nobody has looked at its pictures yet."
+    config, train = record["model"], record["train"]
+    losses = ", ".join(f"{loss} {weight:g}" for loss, weight in train["weights"].items() if weight)
+    late = train["weights"]["adversarial"] and train["adversarial_start"] < train["steps"]
+    adversary = f"The adversarial loss begins at step {train['adversarial_start']:,}." if late else ""
+    own = measured["similarity"]["model"]
+    rows, height = "".join(f"| `{key}` | {value} |\n" for key, value in config.items()), measured["size"][0]
+    return f"""---
+library_name: nted-lite
+license: mit
+---
+
+# {name.rpartition("/")[2]}
+
+`NTED.from_pretrained("checkpoints/{name}")`: {height}x{measured["size"][1]} pixels, weights stored in bfloat16.
+
+**Trained on** synthetic people (`nted_lite.people`, split `train`), rendered on the fly, never the same pair twice.
+{steps_done(name) or train["steps"]:,} steps of {train["pairs"]} pairs, each in both directions.
+
+**Train it again**: `{" ".join(command(name))}`
+
+**Learning rate** {train["lr"]:g}. **Losses**: {losses}. {adversary}
+
+**How good**: on {measured["people"]:,} pairs of people it has never seen, PSNR {own["psnr"]["mean"]:.2f} dB and SSIM
+{own["ssim"]["mean"]:.3f}; everything measured is in [`metrics.json`](metrics.json), made by
+`nted-lite evaluate --checkpoint checkpoints/{name}`.
+
+| configuration | |
+|---|---|
+{rows}
+{NOTES}
+
+{notes}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="folders in checkpoints/ (default: all)")
+    parser.add_argument("--status", action="store_true", help="say where everything stands, and train nothing")
+    args = parser.parse_args()
+    unknown = [name for name in args.names if name not in QUEUE]
+    if unknown:
+        sys.exit(f"nothing trains {', '.join(unknown)}; there are {', '.join(QUEUE)}")
+    for name in args.names or QUEUE:
+        if args.status:
+            print(status(name))
+        elif name == "people-parser":
+            if not (SHIPPED / name / "metrics.json").is_file():
+                subprocess.run([sys.executable, "-m", "nted_lite", "train-parser", "--out", SHIPPED / name], check=True)
+        elif steps_done(name) < steps_wanted(name) or not (SHIPPED / name / "metrics.json").is_file():
+            print(status(name), flush=True)
+            train(name)
+            ship(name)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    main()

@@ -1,0 +1,128 @@
+"""Finding and reading files of key points, in any format (`formats`) and any order of joints (`layouts`)."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nted_lite.images import reason
+from nted_lite.keypoints.formats import PATN_FRAME, People, Person, read_people
+from nted_lite.keypoints.layouts import absent, to_coco18
+from nted_lite.lists import KEYPOINTS, picture_name
+from nted_lite.pose import MISSING
+
+
+def read_keypoints(
+    path: str | Path, *, name: str | None = None, person: int | None = None, min_confidence: float = 0.0
+) -> Tensor:
+    """Read the key points of one person, in any of the formats above.
+
+    path            the file; for a picture's file in a folder see `keypoints_file`
+    name            of the picture, for a file that holds several; a suffix or folders in front do no harm
+    person          its number in the picture, counted from 0; None: the person that extends furthest
+    min_confidence  joints with a lower confidence count as missing
+    returns         18 2   float64, COCO-18, (-1, -1) for a missing joint; pixels as they are in the file
+
+    PATN's pixels become those of the published 256 x 256 frame. Raises OSError if the file cannot be opened, and
+    ValueError for whatever else is wrong, in one line that names the file and the place in it.
+    """
+    points, frame = read_person(path, name, person, min_confidence)
+    return uncut(points) if frame == PATN_FRAME else points
+
+
+def uncut(points: Tensor) -> Tensor:
+    """From the 176 x 256 frame of PATN to the published 256 x 256 frame: x gains 40. 18 2 -> 18 2"""
+    return torch.where(absent(points)[:, None], points, points + points.new_tensor([40, 0]))
+
+
+def keypoints_file(folder: str | Path, name: str) -> Path:
+    """The file with a picture's key points in a folder: the picture's name and one of the endings in `lists.KEYPOINTS`.
+
+    folder  or one file with the key points of all pictures, which is returned as it is
+    name    of the picture, as a path below the folder, with or without suffix: WOMEN/Dresses/id_1/02_1_front.jpg
+
+    Raises FileNotFoundError if there is no such file, and ValueError if there are several.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        return folder
+    stem = folder / picture_name(name)
+    found = [path for path in (stem.with_name(stem.name + ending) for ending in KEYPOINTS) if path.is_file()]
+    if not found:
+        raise FileNotFoundError(f"{stem}: no key points under this name, ending in one of {', '.join(KEYPOINTS)}")
+    if len(found) > 1:
+        raise ValueError(f"{stem}: there are both {found[0].name} and {found[1].name}; keep the one that is right")
+    return found[0]
+
+
+def read_person(
+    path: str | Path, name: str | None, person: int | None, min_confidence: float
+) -> tuple[Tensor, tuple[int, int] | None]:
+    """Like `read_keypoints`, but PATN's pixels stay as they are. -> also the picture's size, where the file tells it"""
+    path = Path(path)
+    stamp = path.stat()
+    people = _in_picture(path, read_people(path, stamp.st_mtime_ns, stamp.st_size), name)
+    if not people:
+        raise ValueError(f"{path}: there is no person in it")
+    if person is not None and not 0 <= person < len(people):
+        raise ValueError(f"{path}: there is no person {person}, only {len(people)}, counted from 0")
+    chosen = people if person is None else [people[person]]
+    return max(((_joints(one, min_confidence), one.frame) for one in chosen), key=lambda pair: _extent(pair[0]))
+
+
+def _joints(person: Person, min_confidence: float) -> Tensor:
+    """A person's joints in COCO-18 order, 18 2; (-1, -1) is missing."""
+    try:
+        points = torch.from_numpy(person.points())
+        for joint in (~points.isfinite()).any(-1).nonzero():
+            raise ValueError(f"joint {joint.item()} is not finite")
+        if min_confidence > 0 and points.shape[1] == 2:
+            raise ValueError("it has no confidences, so none can be too low (--min-confidence)")
+        points = to_coco18(points)
+    except ValueError as error:
+        raise ValueError(f"{person.where}: {reason(error)}") from None
+    gone = absent(points) | (points[:, 2:] < min_confidence).any(-1)
+    return torch.where(gone[:, None], MISSING, points[:, :2])
+
+
+def _extent(points: Tensor) -> float:
+    """The diagonal of the box around the joints, 18 2, that are not missing."""
+    there = points[~absent(points)]
+    return (there.amax(0) - there.amin(0)).norm().item() if len(there) else -1.0
+
+
+# ------------------------------------------------------------------------------------------------------------- pictures
+
+
+def _in_picture(path: Path, people: People, name: str | None) -> list[Person]:
+    """The people in the picture of that name, or in the only picture."""
+    if None in people or len(people) <= 1 and name is None:
+        return [person for group in people.values() for person in group]
+    holds = f"{path}: it has the key points of {len(people)} pictures, such as {next(iter(people))}"
+    if name is None:
+        raise ValueError(f"{holds}; say with --name which is meant")
+    stamp, (own, *shorter) = path.stat(), _tails(name)
+    whole, tails = _index(path, stamp.st_mtime_ns, stamp.st_size)
+    found = {whole[tail] for tail in (own, *shorter) if tail in whole} or tails.get(own, ())
+    if len(found) != 1:
+        raise ValueError(f"{holds}, and {len(found) or 'none'} of them can be {name}")
+    return people[next(iter(found))]
+
+
+@lru_cache(maxsize=2)
+def _index(path: Path, changed: int, size: int) -> tuple[dict[str, str], dict[str, set[str]]]:
+    """The pictures of a file by their names, and by the ends of their names."""
+    whole, tails = {}, {}
+    for picture in read_people(path, changed, size):
+        own, *shorter = _tails(picture)
+        whole[own] = picture
+        for tail in shorter:
+            tails.setdefault(tail, set()).add(picture)
+    return whole, tails
+
+
+def _tails(name: str) -> list[str]:
+    """a/b/c.jpg -> a/b/c, b/c, c"""
+    parts = picture_name(name).split("/")
+    return ["/".join(parts[first:]) for first in range(len(parts))]

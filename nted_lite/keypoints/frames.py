@@ -1,0 +1,147 @@
+"""The pixels that key points are measured in, and the way from there into the picture that a model sees."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nted_lite.images import Framing, picture_size, reason
+from nted_lite.keypoints.files import keypoints_file, read_person, uncut
+from nted_lite.keypoints.formats import PATN_FRAME
+from nted_lite.keypoints.layouts import absent
+from nted_lite.pose import MISSING
+
+PUBLISHED = (256, 256)
+COMMON = (PUBLISHED, (352, 512), (512, 512), (750, 1101))
+"""Width and height of the pictures of this field, to name the likely one where a frame is wrong."""
+
+
+@dataclass(frozen=True)
+class PoseOptions:
+    """How files of key points are read."""
+
+    frame: str = "auto"
+    """image whose pixel coordinates they use: "256" (256 x 256, as published), "WIDTHxHEIGHT", "picture" (the one of
+    the pose) or "auto": what the file says, or else 256, unless the numbers speak against it"""
+    person: int | None = None
+    """which person of a file with several, counted from 0; None: the one that extends furthest"""
+    min_confidence: float = 0.0
+    """joints with a lower confidence count as missing"""
+
+    def __post_init__(self):
+        if self.frame not in ("auto", "256", "picture") and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", self.frame):
+            raise ValueError(f"frame {self.frame!r} is none of auto, 256, picture or WIDTHxHEIGHT, such as 750x1101")
+        if not 0 <= self.min_confidence < float("inf"):
+            raise ValueError(f"min_confidence is {self.min_confidence}; confidences run from 0 up, most to 1")
+
+    def size(self, posed: Path | None) -> tuple[int, int] | None:
+        """Width and height of the frame; None if it is to be found out. `posed` is the pose's own picture, if known."""
+        if self.frame == "picture" or self.frame == "auto" and posed:
+            return picture_size(posed)
+        width, _, height = self.frame.partition("x")
+        return None if self.frame == "auto" else (int(width), int(height or width))
+
+
+AUTO = PoseOptions()
+
+
+def to_frame(keypoints: Tensor, height: int, width: int | None = None) -> Tensor:
+    """From the 256 x 256 frame of the published files to the frame of a height x width picture.
+
+    keypoints  ... 18 2  ->  ... 18 2   pixels; a joint with -1 in x or y is missing and becomes (-1, -1)
+
+    The published pictures are the middle 176 of those 256 columns: x loses 40, then both axes are scaled.
+    """
+    width = height * 11 // 16 if width is None else width
+    offset, scale = keypoints.new_tensor([40, 0]), keypoints.new_tensor([width / 176, height / 256])
+    missing = (keypoints == MISSING).any(-1, keepdim=True)
+    return torch.where(missing, MISSING, (keypoints - offset) * scale)
+
+
+def read_pose(
+    path: Path, height: int, width: int, options: PoseOptions = AUTO, *, posed: Path | None = None,
+    name: str | None = None,
+) -> Tensor:  # fmt: skip
+    """Read a person's key points into the frame of a height x width picture.
+
+    path     file of key points, or the folder in which that of picture `name` lies
+    options  the frame of its numbers, and which joints count
+    posed    the picture of the pose, if its pixels are the frame
+    name     of that picture, for a folder, or for a file with the poses of several pictures
+    returns  18 2   float64, pixels, (-1, -1) for a missing joint
+    raises   ValueError, one line that names the file, for what cannot be read, and for a pose that cannot be drawn
+    """
+    try:
+        file = keypoints_file(path, name) if name else path
+        points, known = read_person(file, name or posed and str(posed), options.person, options.min_confidence)
+    except OSError as error:
+        raise ValueError(f"{path}: not a readable file of key points ({reason(error)})") from error
+    missing = absent(points)[:, None]
+    if missing.all():
+        raise ValueError(f"{file}: every joint is missing, so there is no pose to draw")
+    frame = options.size(posed)
+    if known == PATN_FRAME:
+        points = points if frame else uncut(points)
+    elif known and frame not in (None, known):
+        raise ValueError(f"{file}: it says its picture is {_name(known)}, not {_name(frame)}; omit --frame and --posed")
+    else:
+        frame = known or frame
+    there = points[~missing[:, 0]]
+    if frame and (there >= 0).all() and (there <= 1).all():  # normalised
+        points = torch.where(missing, MISSING, points * points.new_tensor(frame))
+    if problem := doubt(points, frame):
+        raise ValueError(f"{file}: {problem}")
+    points = Framing.of(*(frame or PUBLISHED), height, width).apply(points)
+    inside = ((points >= 0) & (points < points.new_tensor([width, height])) & ~missing).all(-1)
+    if not inside.any() or (points.abs() > 10_000).any():
+        raise ValueError(f"{file}: no joint in sight, or one far out, of the window of the frame that a model sees")
+    return points
+
+
+def doubt(keypoints: Tensor, frame: tuple[int, int] | None = None) -> str | None:
+    """What speaks against key points being those of an upright person, in pixels of a frame; None: nothing.
+
+    keypoints  18 2   (-1, -1) is missing
+    frame      width and height; None: probably those of the published 256 x 256 frame, so that less makes doubtful
+    """
+    there = keypoints[~absent(keypoints)]
+    if not len(there):
+        return None
+    size, low, high = keypoints.new_tensor(frame or PUBLISHED), there.amin(0), there.amax(0)
+    extent = f"x from {low[0]:.5g} to {high[0]:.5g}, y from {low[1]:.5g} to {high[1]:.5g}"
+    say = "name it with --posed PICTURE (--frame picture for pairs) or --frame WxH"
+    if (there >= 0).all() and (there <= 1).all():
+        return f"these are no pixels but normalised coordinates, 0 to 1 ({extent}); the picture is needed: {say}"
+    if (there.abs() <= 2).all():
+        return f"these are no pixels ({extent}); of normalised coordinates, those from 0 to 1 are read"
+    if _lies(keypoints):
+        return f"the person lies on its side ({extent}): x and y look exchanged; x comes first"
+    outside = ((there < 0) | (there > size)).any(-1).sum().item()
+    if outside > (len(there) // 2 if frame else 1):
+        holding = [other for other in COMMON if (low >= 0).all() and (high <= high.new_tensor(other)).all()]
+        holding.sort(key=lambda other: abs(there[:, 0].mean() / other[0] - 0.5))  # people stand in the middle
+        other = f"a {_name(holding[0])}" if holding else "another"
+        lost = f"{outside} of {len(there)} joints lie outside the {_name(frame or PUBLISHED)} frame ({extent})"
+        return f"{lost}; they look like pixels of {other} picture: {say}"
+    if len(there) < 6:
+        return None  # too few to say where the person stands, or how tall it is
+    if frame is None and there[:, 0].mean() < 98 and high[0] < 176:  # the middle of the frame is 128
+        narrow = "they look like pixels of a narrower picture, such as 176x256"
+        return f"the person stands far to the left ({extent}); {narrow}: say --frame WxH, or --frame 256 if not"
+    if frame and min(frame) > 256 and (high <= 256).all() and (high - low).max() < size[1] / 4:
+        return f"the person is tiny in the {_name(frame)} frame ({extent}); these look like pixels of --frame 256"
+    return None
+
+
+def _lies(keypoints: Tensor) -> bool:
+    """Whether the legs are to the right of the head and the shoulders, not below: upright if x and y are exchanged."""
+    there = ~absent(keypoints)
+    upper, legs = (keypoints[joints][there[joints]] for joints in ([0, 1, 2, 5, 14, 15, 16, 17], [*range(8, 14)]))
+    across, down = (legs.mean(0) - upper.mean(0)).tolist()
+    return across > 2 * abs(down)  # False where one of them is NaN, because no such joint is there
+
+
+def _name(frame: tuple[int, int]) -> str:
+    return f"{frame[0]}x{frame[1]}"

@@ -1,0 +1,69 @@
+"""The queue: every model is trained by the command it prints, resumed, measured and put in its place."""
+
+import json
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nted_lite import NTED, cli
+
+ZOO = Path(__file__).resolve().parents[1] / "checkpoints" / "train.py"
+TINY = ["--pairs", "1", "--draw-ahead", "1", "--model.channels", "8", "8", "8",
+        "--model.discriminator-channels", "8", "8", "8", "8", "8"]  # fmt: skip
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    """The module, with its folders elsewhere."""
+    scope = runpy.run_path(str(ZOO))
+    functions = [value for value in scope.values() if getattr(value, "__globals__", {}).get("__file__") == str(ZOO)]
+    for function in functions:
+        monkeypatch.setitem(function.__globals__, "SHIPPED", tmp_path / "checkpoints")
+        monkeypatch.setitem(function.__globals__, "RUNS", tmp_path / "runs")
+    return scope
+
+
+def run(monkeypatch, words):
+    monkeypatch.setattr("sys.argv", list(map(str, words)))
+    cli.main()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["people-64", "variants/modulated"])
+def test_a_short_run_of_a_job(zoo, monkeypatch, tmp_path, name):
+    """Trained by its own command with a few steps, stopped, resumed, and shipped with measures and card."""
+    out = tmp_path / "runs" / name
+    words = zoo["command"](name, "--steps", "2", *TINY)
+    words[words.index("--out") + 1] = out
+    run(monkeypatch, words)
+    assert zoo["steps_done"](name) == 2
+    run(monkeypatch, ["nted-lite", "train", "--out", out, "--resume", "--steps", "3"])
+    assert "3 of" in zoo["status"](name)
+    zoo["ship"](name, people=8)
+    folder = tmp_path / "checkpoints" / name
+    assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {torch.bfloat16}
+    measured = json.loads((folder / "metrics.json").read_text())
+    text = (folder / "README.md").read_text()
+    assert f"{measured['similarity']['model']['psnr']['mean']:.2f} dB" in text and "3 steps of 1 pairs" in text
+    assert not name.startswith("people") or NTED.from_pretrained(folder).config.channels == (8, 8, 8)
+    (folder / "README.md").write_text(text.replace("Nobody has looked at its pictures yet.", "Looked at: blurry."))
+    assert "Looked at: blurry." in zoo["card"](name, out)
+
+
+def test_every_printed_command_is_understood(zoo):
+    """Each job names a preset, or a variant, that exists."""
+    for name in zoo["QUEUE"]:
+        words = shlex.split(zoo["status"](name).split("nted-lite ", 1)[1])
+        assert words[0] in ("train", "train-parser") and words[-1] == f"build/zoo/{name}"
+        if words[0] == "train":
+            assert zoo["steps_wanted"](name) > 0
+
+
+def test_unknown_names_are_refused(zoo, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train.py", "people-63"])
+    with pytest.raises(SystemExit, match="nothing trains people-63; there are people-parser, people-64"):
+        zoo["main"]()
