@@ -107,7 +107,12 @@ def exchange(
     model: NTED, parser: PeopleParser, textures: Sequence[Textures], renderings: Sequence[Rendering], pose: Tensor,
     part: str = "top", choose: Callable = select_pure,
 ) -> tuple[Rendering, list[Tensor]]:  # fmt: skip
-    """What `wear` does once both people's textures are extracted, and rendered in the pose; for the rest see there."""
+    """What `wear` does once both people's textures are extracted, and rendered in the pose; for the rest see there.
+
+    A variant without maps has nothing to choose by: it changes nothing.
+    """
+    if not renderings[0].distribution:
+        return renderings[0], []
     masks = [area_of(parser, rendering.image, part) for rendering in renderings]
     coefficients = choose([rendering.distribution for rendering in renderings], masks)
     return model.render(pose, fuse(*textures, coefficients)), coefficients

@@ -188,7 +188,7 @@ def report(measured: dict) -> str:
     size, split = "x".join(map(str, measured["size"])), measured["split"]
     lines = [f"{measured['people']} pairs of the {split} split at {size}; mean ± half of the 95 % bootstrap interval"]
     for name, title in TITLES.items():
-        lines += table(title, measured[name])
+        lines += table(title, measured[name]) if measured[name] else []  # a variant without maps transports nothing
         if name == "swap":
             ratio = measured["swap_ratio"]
             lines += [f"{'swap / no swap':16}" + "".join(f"{ratio[side]:>17.3f}" for side in ("inside", "outside"))]
