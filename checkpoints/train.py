@@ -111,7 +111,7 @@ def card(name: str, run: Path) -> str:
     start = f"The adversarial loss begins at step {train['adversarial_start']:,}."
     adversary = start if "adversarial" in weights else ""
     changes = checkpoint.differences(vars(preset_of(name).train), vars(TrainConfig(**train)))
-    changes = [re.sub(r"(?:\w+\.)*(\w+): .* -> (.*)", lambda m: f"--{m[1].replace('_', '-')} {m[2]}", c) for c in changes]
+    changes = [re.sub(r"(?:\w+\.)*(\w+): .* -> ", lambda m: f"--{m[1].replace('_', '-')} ", line) for line in changes]
     own = measured["similarity"]["model"]
     rows, height = "".join(f"| `{key}` | {value} |\n" for key, value in config.items()), measured["size"][0]
     return f"""---
