@@ -53,6 +53,7 @@ def parser():
     return PeopleParser().eval()
 
 
+@pytest.mark.slow
 def test_evaluation_is_complete(small, parser):
     measured = evaluate_people(NTED(small).eval(), parser, people=4, batch=3)
     for table in ("similarity", "seen", "swap", "transport"):
@@ -68,12 +69,14 @@ def test_evaluation_is_complete(small, parser):
     assert all(word in text for word in (*words, *BASELINES)) and "FID" not in text
 
 
+@pytest.mark.slow
 def test_real_pictures_are_nearest_in_distribution(small):
     """A copy of the photo is a picture of the same kind; the mean image and an untrained model's are none."""
     distances = evaluate_people(NTED(small).eval(), people_parser(), people=32)["fd_people"]["rows"]
     assert distances["copy"] < min(distances[row] for row in ("model", "mean image", "part colours"))
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_the_answer(parser):
     """What it draws is the target and its maps are the parts: nothing is wrong, and all texture arrives."""
     tests = held_out(torch.arange(6), preset("people-64").model)
