@@ -53,7 +53,6 @@ def parser():
     return PeopleParser().eval()
 
 
-@pytest.mark.slow
 def test_evaluation_is_complete(small, parser):
     measured = evaluate_people(NTED(small).eval(), parser, people=4, batch=3)
     for table in ("similarity", "seen", "swap", "transport"):
