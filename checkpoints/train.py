@@ -11,6 +11,7 @@ into checkpoints/ with its measures and its card; the part of a card under its n
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,11 +21,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from nted_lite import checkpoint
-from nted_lite.config import PRESETS
+from nted_lite.config import PRESETS, Preset, TrainConfig
 from nted_lite.evaluation.people import evaluate_people
 from nted_lite.features import people_parser
 from nted_lite.training import STATE
-from nted_lite.variants import VARIANTS, load
+from nted_lite.variants import VARIANTS, Variant, load
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED, RUNS = ROOT / "checkpoints", ROOT / "build" / "zoo"
@@ -58,12 +59,14 @@ def steps_done(name: str) -> int:
         return json.loads(opened.metadata()["about"])["step"]
 
 
+def preset_of(name: str) -> Preset | Variant:
+    """The preset, or the variant, that a job trains."""
+    chosen = QUEUE[name][QUEUE[name].index("--preset") + 1]
+    return VARIANTS[chosen] if chosen in VARIANTS else PRESETS[chosen]
+
+
 def steps_wanted(name: str) -> int:
-    words = QUEUE[name]
-    if words[0] == "train-parser":
-        return 0
-    chosen = words[words.index("--preset") + 1]
-    return (VARIANTS[chosen] if chosen in VARIANTS else PRESETS[chosen]).train.steps
+    return 0 if name == "people-parser" else preset_of(name).train.steps
 
 
 def status(name: str) -> str:
@@ -101,9 +104,14 @@ def card(name: str, run: Path) -> str:
     before = (folder / "README.md").read_text() if (folder / "README.md").is_file() else ""
     notes = before.partition(NOTES)[2].strip() or "Nobody has looked at its pictures yet."
     config, train = record["model"], record["train"]
-    losses = ", ".join(f"{loss} {weight:g}" for loss, weight in train["weights"].items() if weight)
-    late = train["weights"]["adversarial"] and train["adversarial_start"] < train["steps"]
-    adversary = f"The adversarial loss begins at step {train['adversarial_start']:,}." if late else ""
+    weights = {loss: weight for loss, weight in train["weights"].items() if weight}
+    if train["adversarial_start"] >= train["steps"]:
+        weights.pop("adversarial", None)
+    losses = ", ".join(f"{loss} {weight:g}" for loss, weight in weights.items())
+    start = f"The adversarial loss begins at step {train['adversarial_start']:,}."
+    adversary = start if "adversarial" in weights else ""
+    changes = checkpoint.differences(vars(preset_of(name).train), vars(TrainConfig(**train)))
+    changes = [re.sub(r"(?:\w+\.)*(\w+): .* -> (.*)", lambda m: f"--{m[1].replace('_', '-')} {m[2]}", c) for c in changes]
     own = measured["similarity"]["model"]
     rows, height = "".join(f"| `{key}` | {value} |\n" for key, value in config.items()), measured["size"][0]
     return f"""---
@@ -118,7 +126,7 @@ license: mit
 **Trained on** synthetic people (`nted_lite.people`, split `train`), rendered on the fly, never the same pair twice.
 {steps_done(name) or train["steps"]:,} steps of {train["pairs"]} pairs, each in both directions.
 
-**Train it again**: `{" ".join(command(name))}`
+**Train it again**: `{" ".join(command(name, *changes))}`
 
 **Learning rate** {train["lr"]:g}. **Losses**: {losses}. {adversary}
 

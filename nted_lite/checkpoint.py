@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from nted_lite.config import ModelConfig, TrainConfig, model_config
 from nted_lite.images import reason
 from nted_lite.model import NTED
+from nted_lite.weights import hub
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping | None = None) -> None:
@@ -143,33 +144,40 @@ def _flat(values: object, name: str = "") -> Iterator[tuple[str, object]]:
 
 
 def config_of(checkpoint: str | Path, otherwise: ModelConfig) -> ModelConfig:
-    """The configuration beside the weights of a folder; a published file says none, so `otherwise`."""
-    file = Path(checkpoint) / "config.json"
-    return ModelConfig.from_dict(json.loads(file.read_text())) if file.is_file() else otherwise
+    """The configuration of a checkpoint; a published file says none, so `otherwise`. Raises ValueError as `load_model`.
+    """
+    if _folder_of(checkpoint).is_file():
+        return otherwise
+    with torch.device("meta"):
+        return NTED.described_in(hub.model_folder(_folder_of(checkpoint)) / hub.CONFIG).config
 
 
-def load_model(checkpoint: Path, preset: str = "fashion-256", device: str | torch.device = "cpu") -> NTED:
+def _folder_of(checkpoint: str | Path) -> Path:
+    """The folder of a model, also if one of the files in it is named; any other path as it is."""
+    path = Path(checkpoint)
+    return path.parent if path.name in (hub.CONFIG, hub.WEIGHTS) and (path.parent / hub.CONFIG).is_file() else path
+
+
+def load_model(checkpoint: str | Path, preset: str = "fashion-256", device: str | torch.device = "cpu") -> NTED:
     """The model of a checkpoint, ready for use on a device.
 
-    checkpoint  a folder with config.json and model.safetensors, or a published .pt, .pth or .safetensors file
-    preset      what a published file is a model of; a folder says it itself
+    checkpoint  a folder with config.json and model.safetensors; a hub id, "user/name"; or a published .pt, .pth or
+                .safetensors file
+    preset      the preset that a published file was trained with; a folder says it itself
     raises      ValueError, in one line, for a checkpoint that is missing, damaged or of another preset, an unknown
                 preset, and a device that is not there
     """
-    checkpoint, config = Path(checkpoint), model_config(preset)
-    if not checkpoint.exists():
-        wanted = "a folder with config.json and model.safetensors, or a published .pt file"
-        raise ValueError(f"{checkpoint}: no such checkpoint; give {wanted}")
-    folder = checkpoint.is_dir()
-    try:
-        model = NTED.from_pretrained(checkpoint) if folder else NTED.from_official(checkpoint, config)
-    except Exception as error:  # a damaged file makes the readers raise nearly anything
-        if folder and str(error).startswith(str(checkpoint)):  # it says already which file is wrong
-            raise
-        why = shorten(reason(error).removeprefix(f"{checkpoint}: "), 300, placeholder=" ...")
-        if folder:
-            raise ValueError(f"{checkpoint / 'config.json'}: describes no model ({why})") from error
-        raise ValueError(f"{checkpoint}: no published {preset}; give another file or preset ({why})") from error
+    file, config = _folder_of(checkpoint), model_config(preset)
+    if file.is_file():
+        try:
+            model = NTED.from_official(file, config)
+        except ValueError as error:
+            if str(error).startswith(f"{file}: "):  # it cannot be opened
+                raise
+            why = shorten(reason(error), 300, placeholder=" ...")
+            raise ValueError(f"{file}: no published {preset}; give another file or preset ({why})") from error
+    else:
+        model = NTED.from_pretrained(file)
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:

@@ -115,51 +115,47 @@ def train_command():
 
 def evaluate(
     checkpoint: Path | None = None,
-    data: Path | None = None,
     pictures: Path | None = None,
+    everything: Annotated[bool, tyro.conf.arg(name="all"), tyro.conf.FlagCreatePairsOff] = False,
+    people: int | None = None,
+    split: Literal["test", "validation"] | None = None,
+    data: Path | None = None,
     truth: Path | None = None,
     reference_set: Path | None = None,
-    height: int = 256,
-    preset: str = "fashion-256",
-    people: int = 1024,
+    height: int | None = None,
+    layout: Literal["auto", "padded", "squeezed"] | None = None,
+    preset: str | None = None,
     device: str = "cpu",
     out: Path | None = None,
 ) -> None:
-    """Measure a model, or pictures that some model made.
+    """Measure a model, or pictures that some model generated.
 
-    On synthetic people (the default) with their ground truth, beside the baselines; on DeepFashion and on folders with
-    SSIM, PSNR, LPIPS and FID. The protocol is printed with the numbers.
+    A model is measured on synthetic people with full ground truth, beside the baselines; with --data, on DeepFashion.
+    That and pictures in a folder are measured by SSIM, PSNR, LPIPS and FID. The protocol is printed with the numbers.
 
     Args:
-        checkpoint: a folder with config.json and model.safetensors, or a published .pt file
-        data: folder of a prepared DeepFashion: its test pairs are made by the checkpoint, or looked for in `pictures`
-        pictures: folder of made pictures, or a file of lines `made,true`
+        checkpoint: a folder with config.json and model.safetensors, a published .pt file, or a hub id (user/name)
+        pictures: folder of generated pictures, or a file of lines `generated,true`
+        everything: measure every shipped model, and write the table checkpoints/RESULTS.md
+        people: how many synthetic people, numbers 0, 1, 2 ... of the split (default: 1024)
+        split: of the synthetic people: test (default), or validation, on which choices are made
+        data: folder of a prepared DeepFashion, whose test pairs the checkpoint generates, or are found in `pictures`
         truth: folder of the true pictures, under the same names as in `pictures`
         reference_set: folder of pictures for FID (default: the training pictures of `data`, else the true pictures)
-        height: rows of the pictures; they are compared at height x height * 11 / 16
-        preset: what a published checkpoint is a model of
-        people: how many synthetic test people, numbers 0, 1, 2 ... of the test seed
-        device: cpu, cuda, cuda:1 ... for photographs (synthetic people are measured on the CPU)
-        out: file for the measures, as JSON (default: metrics.json beside the model or the pictures)
+        height: rows of the pictures, which are compared at height x height * 11 / 16 (default: 256)
+        layout: how pictures that are not 11:16 came to be that: padded, or squeezed (default: auto, which finds out)
+        preset: the preset that a published checkpoint was trained with (default: fashion-256)
+        device: cpu, cuda, cuda:1 ...
+        out: file for the measures, as JSON; with --all, for the table (default: metrics.json beside the model or the
+            pictures, where it replaces measures of as many pictures or fewer)
     """
-    from nted_lite.checkpoint import load_model
-    from nted_lite.evaluation import people as synthetic
-    from nted_lite.evaluation import photos
-    from nted_lite.features import people_parser
+    from nted_lite.evaluation import run
 
-    if (checkpoint is None) == (pictures is None):
-        raise ValueError("give either --checkpoint, a model, or --pictures, what a model made")
-    if pictures:
-        measured = photos.evaluate_folder(pictures, truth, data, reference_set, height, device)
-    elif data:
-        measured = photos.evaluate_deepfashion(load_model(checkpoint, preset, device), data, reference_set)
-    else:
-        measured = synthetic.evaluate_people(load_model(checkpoint, preset), people_parser(), people)
-    print((photos if "protocol" in measured else synthetic).report(measured))
-    beside = checkpoint or pictures
-    out = out or (beside if beside.is_dir() else beside.parent) / "metrics.json"
-    out.write_text(json.dumps(measured, indent=2) + "\n")
-    print(f"written to {out}")
+    options = {
+        "people": people, "split": split, "data": data, "truth": truth, "reference_set": reference_set,
+        "height": height, "layout": layout, "preset": preset,
+    }  # fmt: skip
+    run.evaluate(checkpoint, pictures, everything, device, out, options)
 
 
 def transfer(

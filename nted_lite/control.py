@@ -99,23 +99,20 @@ def wear(
     """
     textures = [model.extract(image) for image in (reference, garment)]
     renderings = [model.render(pose, t) for t in textures]
+    return exchange(model, parser, textures, renderings, pose, part, choose)
+
+
+@torch.no_grad()
+def exchange(
+    model: NTED, parser: PeopleParser, textures: Sequence[Textures], renderings: Sequence[Rendering], pose: Tensor,
+    part: str = "top", choose: Callable = select_pure,
+) -> tuple[Rendering, list[Tensor]]:  # fmt: skip
+    """What `wear` does once both people's textures are extracted, and rendered in the pose; for the rest see there.
+
+    A variant without maps has nothing to choose by: it changes nothing.
+    """
+    if not renderings[0].distribution:
+        return renderings[0], []
     masks = [area_of(parser, rendering.image, part) for rendering in renderings]
     coefficients = choose([rendering.distribution for rendering in renderings], masks)
     return model.render(pose, fuse(*textures, coefficients)), coefficients
-
-
-def confusion(distribution: Tensor, parts: Tensor) -> Tensor:
-    """How many pixels of each part each texture rules.
-
-    distribution  b k h w; a pixel belongs to the texture with the largest share
-    parts         b H W true labels, resized (nearest) to the map
-    returns       k p     counts over the whole batch
-    """
-    k = distribution.shape[1]
-    code = distribution.argmax(1) * len(PARTS) + shrink(parts, distribution)
-    return rearrange(torch.bincount(code.flatten(), minlength=k * len(PARTS)), "(k p) -> k p", p=len(PARTS))
-
-
-def shrink(labels: Tensor, maps: Tensor) -> Tensor:
-    """Labels b H W at the size of maps b k h w (nearest)."""
-    return F.interpolate(labels[:, None].float(), size=maps.shape[-2:], mode="nearest")[:, 0].long()

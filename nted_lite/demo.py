@@ -6,10 +6,10 @@ import torch
 from tqdm.auto import tqdm
 
 from nted_lite import plotting
+from nted_lite.checkpoint import load_model
 from nted_lite.control import wear
 from nted_lite.evaluation.people import evaluate_people, held_out, report
 from nted_lite.features import people_parser
-from nted_lite.model import NTED
 from nted_lite.weights.hub import shipped
 
 SHOWN = (0, 1, 2, 3, 4, 5, 6, 7)
@@ -18,7 +18,7 @@ SHOWN = (0, 1, 2, 3, 4, 5, 6, 7)
 @torch.no_grad()
 def run(out: Path, people: int = 128) -> None:
     """Draw the pictures into `out`, print the measures over this many held-out pairs, and say what to do next."""
-    model = NTED.from_pretrained(shipped("people-64")).eval()
+    model = load_model(shipped("people-64"))
     parser = people_parser()
     test = held_out(torch.tensor(SHOWN), model.config)
     made = model(test.reference, test.pose)

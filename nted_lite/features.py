@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm.auto import trange
 
 from nted_lite.people import PARTS, SPLITS, People, View, render, sample_people, sample_poses
 from nted_lite.people.wardrobe import PATTERNS
 from nted_lite.weights import hub
+from nted_lite.weights.files import open_tensors
 from nted_lite.weights.hub import shipped
 
 GARMENTS = ("top", "bottom")
@@ -154,7 +154,7 @@ def people_parser() -> PeopleParser:
     if not file.is_file():
         raise ValueError(f"{file}: no people parser there; clone the repository, or run `nted-lite train-parser`")
     parser = PeopleParser()
-    parser.load_state_dict(load_file(file))
+    parser.load_state_dict(open_tensors(file))
     return parser.eval().requires_grad_(False)
 
 

@@ -11,17 +11,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from nted_lite.config import POSE_CHANNELS, ModelConfig, model_config
 from nted_lite.encoder import Encoder
+from nted_lite.lists import read_text
 from nted_lite.pose import pose_map
 from nted_lite.renderer import Renderer
-from nted_lite.weights import official
+from nted_lite.weights import hub, official
+from nted_lite.weights.files import open_tensors
 
 
 @dataclass(frozen=True)
@@ -125,24 +126,31 @@ class NTED(
         return model.eval()
 
     @classmethod
-    def _from_pretrained(
-        cls, *, model_id: str, config: ModelConfig | None = None, map_location: str = "cpu", strict: bool = True, **hub
-    ) -> "NTED":
-        """Called by `from_pretrained` (`hub` holds its options): every tensor must fit, or one line says which not."""
-        files = [Path(model_id, name) for name in ("config.json", "model.safetensors")]
-        if not Path(model_id).is_dir():
-            files = [Path(hf_hub_download(model_id, file.name, **hub)) for file in files]
-        for file in files:
-            if not file.is_file():
-                raise ValueError(f"{file}: no such file, so no model")
-        description, file = files
+    def from_pretrained(cls, source: "str | Path", **options) -> "NTED":
+        """A model from a folder with config.json and model.safetensors, or from the Hugging Face hub.
+
+        source   the folder, or a hub id: "user/name"
+        options  of `huggingface_hub.snapshot_download`: revision, token, cache_dir ...
+        raises   ValueError, in one line that names the file, for what is missing, damaged or does not fit
+
+        huggingface_hub's own loader passes over keys of config.json that it does not know; here they are refused.
+        """
+        folder = hub.model_folder(source, **options)
+        model = cls.described_in(folder / hub.CONFIG)
+        file = folder / hub.WEIGHTS
         try:
-            config = ModelConfig.from_dict(json.loads(description.read_text()))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{description}: describes no model ({' '.join(str(error).split())})") from error
-        model = cls(config)
-        try:
-            model.load_state_dict(load_file(file, device=map_location), strict=strict)
-        except (SafetensorError, RuntimeError) as error:
-            raise ValueError(f"{file}: damaged, or of another model: {' '.join(str(error).split())}") from error
+            model.load_state_dict(open_tensors(file))
+        except RuntimeError as error:
+            why = shorten(" ".join(str(error).split()), 300, placeholder=" ...")
+            raise ValueError(f"{file}: not the weights of this {hub.CONFIG} ({why})") from error
         return model.eval()
+
+    @classmethod
+    def described_in(cls, file: Path) -> "NTED":
+        """An untrained model of the configuration in a file. Raises ValueError, in one line, if that describes none."""
+        try:
+            return cls(ModelConfig.from_dict(json.loads(read_text(file))))
+        except OSError as error:
+            raise ValueError(f"{file}: no such file, so no model") from error
+        except Exception as error:  # values of wrong types make the layers raise nearly anything
+            raise ValueError(f"{file}: describes no model ({' '.join(str(error).split())})") from error

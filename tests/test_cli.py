@@ -29,7 +29,7 @@ def test_train_then_evaluate(monkeypatch, tmp_path, capsys):
     assert json.loads((tmp_path / "config.json").read_text())["channels"] == [8, 8, 8]
     call(monkeypatch, "evaluate", "--checkpoint", tmp_path, "--people", "16")
     assert json.loads((tmp_path / "metrics.json").read_text())["people"] == 16
-    assert "16 held-out pairs" in capsys.readouterr().out
+    assert "16 pairs of the test split" in capsys.readouterr().out
 
 
 def state(folder):
@@ -118,7 +118,7 @@ def test_demo(monkeypatch, tmp_path, capsys):
     [
         (["train", "--preset", "people-65", "--out", "x"], "no preset 'people-65'; there are people-64, people-128"),
         (["evaluate", "--checkpoint", "nowhere"], "nowhere: no such checkpoint; give a folder"),
-        (["evaluate"], "give either --checkpoint, a model, or --pictures, what a model made"),
+        (["evaluate"], "give one of --checkpoint, a model; --pictures, what a model generated; --all, shipped models"),
         (["evaluate", "--checkpoint", "{shipped}", "--data", "nowhere"], "nowhere: no such folder; prepare"),
         (["transfer", "--checkpoint", "{shipped}", "--out", "x.png"], "give --reference and --keypoints, or --pairs"),
         (["transfer", "--checkpoint", "{shipped}", "--out", "x.png", "--reference", "no.jpg", "--keypoints", "k.txt"],

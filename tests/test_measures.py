@@ -7,21 +7,34 @@ import numpy as np
 import pytest
 import torch
 
-from nted_lite.control import confusion
+from nted_lite import ModelConfig
+from nted_lite.entities import GROUPS, confusion, merge
+from nted_lite.evaluation.held_out import (
+    KINDS,
+    REGIONS,
+    held_out,
+    part_colours,
+    patterned,
+    regions,
+    seen_surface,
+)
 from nted_lite.evaluation.measures import (
     entity_agreement,
+    error_by_region,
+    feature_distance,
     frechet,
+    high_pass,
     l1,
-    parser_distance,
-    pooled_features,
+    pattern_correlation,
+    pooled,
     psnr,
     ssim,
     transport_accuracy,
 )
-from nted_lite.evaluation.people import held_out, seen_error, seen_surface, similarity, swap_error
-from nted_lite.features import PeopleParser
+from nted_lite.evaluation.people import pattern_match, region_error, seen_error, similarity, swap_error
 from nted_lite.people import PARTS, SPLITS, pairs, render, sample_people, sample_poses
 from nted_lite.people.body import FRAME
+from nted_lite.people.wardrobe import PATTERNS
 
 
 def pictures(b=3, h=20, w=16):
@@ -88,17 +101,155 @@ def test_ssim():
     worse = ssim(made, true)
     assert (worse < 1).all() and (ssim(torch.randn_like(true).clamp(-1, 1), true) < worse).all()
     wanted = [ssim_by_loop(a.double(), b.double()) for a, b in zip(made, true)]
-    assert worse.tolist() == pytest.approx(wanted, abs=1e-4)
+    assert worse.tolist() == pytest.approx(wanted, abs=1e-6)
 
 
-def test_parser_distance():
-    parser = PeopleParser().eval()
-    made, true = pictures(h=16, w=12)
-    with torch.no_grad():
-        assert torch.equal(parser_distance(true, true, parser), torch.zeros(3))
-        found, layers = parser_distance(made, true, parser), list(zip(parser(made), parser(true)))
-    wanted = sum((a - b).abs().mean((1, 2, 3)) for a, b in layers) / len(layers)
-    torch.testing.assert_close(found, wanted)
+def test_ssim_equals_torchmetrics():
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    made, true = pictures(h=64, w=44)
+    theirs = structural_similarity_index_measure((made + 1) / 2, (true + 1) / 2, data_range=1.0, reduction="none")
+    torch.testing.assert_close(ssim(made, true), theirs, atol=1e-5, rtol=0)
+
+
+def test_feature_distance():
+    a, b = ([torch.randn(3, c, n, n) for c, n in ((4, 8), (6, 4))] for _ in range(2))
+    wanted = [np.mean([(x[n] - y[n]).abs().mean().item() for x, y in zip(a, b)]) for n in range(3)]
+    assert feature_distance(a, b).tolist() == pytest.approx(wanted, rel=1e-5)
+    assert torch.equal(feature_distance(a, a), torch.zeros(3))
+
+
+# ------------------------------------------------------------------------------------------------ patterns and regions
+
+
+def high_pass_by_loop(image, mask, window):
+    """Every pixel of the mask minus the mean of the window's pixels that lie in the mask, too."""
+    found, reach = torch.zeros_like(image), window // 2
+    for n, i, j in mask.nonzero().tolist():
+        rows, columns = slice(max(0, i - reach), i + reach + 1), slice(max(0, j - reach), j + reach + 1)
+        near = image[n, :, rows, columns][:, mask[n, rows, columns]]
+        found[n, :, i, j] = image[n, :, i, j] - near.mean(1)
+    return found
+
+
+@pytest.mark.parametrize("window", [3, 5, 9])
+def test_high_pass_equals_its_loop(window):
+    image, mask = pictures()[0], torch.rand(3, 20, 16) < 0.6
+    torch.testing.assert_close(high_pass(image, mask, window), high_pass_by_loop(image, mask, window))
+
+
+def test_pattern_correlation_equals_its_formula():
+    made, true = pictures()
+    mask = torch.rand(3, 20, 16) < 0.6
+    for n, found in enumerate(pattern_correlation(made, true, mask)):
+        a, b = (high_pass_by_loop(x.double(), mask, 5)[n].flatten() for x in (made, true))
+        assert found.item() == pytest.approx((a @ b / (a.norm() * b.norm())).item(), abs=1e-5)
+
+
+@pytest.fixture
+def garment():
+    """A garment with stripes on a person who is darker, and where it is."""
+    rows = torch.arange(24) // 2 % 2  # a period of four pixels
+    image = torch.full((1, 3, 24, 16), -0.9)
+    mask = torch.zeros(1, 24, 16, dtype=torch.bool)
+    mask[:, 4:20, 3:13] = True
+    return torch.where(mask[:, None], 0.4 * rows[:, None] + 0.2, image), mask
+
+
+def test_the_same_pattern_correlates_at_any_contrast(garment):
+    image, mask = garment
+    flat = torch.where(mask[:, None], image[:, :, 4:20, 3:13].mean(), image)
+    for contrast, wanted in ((1, 1), (0.1, 1), (-1, -1)):
+        found = pattern_correlation(flat + contrast * (image - flat), image, mask)
+        assert found.item() == pytest.approx(wanted, abs=0.02), contrast
+
+
+def test_a_pattern_in_another_place_does_not_correlate(garment):
+    image, mask = garment
+    shifted = torch.where(mask[:, None], image.roll(1, 2), image)  # by a quarter of the period
+    assert abs(pattern_correlation(shifted, image, mask).item()) < 0.15
+    noise = torch.where(mask[:, None], torch.rand_like(image), image)
+    assert abs(pattern_correlation(noise, image, mask).item()) < 0.2
+
+
+def test_the_outline_is_no_pattern(garment):
+    """A flat garment of the right shape scores nothing, and what is outside the garment does not matter."""
+    image, mask = garment
+    flat = torch.where(mask[:, None], 0.5, image)
+    assert pattern_correlation(flat, image, mask).item() == pytest.approx(0, abs=1e-4)
+    elsewhere = torch.where(mask[:, None], image, torch.rand_like(image))
+    assert pattern_correlation(elsewhere, image, mask).item() == pytest.approx(1)
+    assert pattern_correlation(image, image, torch.zeros_like(mask)).isnan().all()
+
+
+def test_error_by_region_equals_its_loop():
+    made, true = pictures()
+    where = torch.randint(4, (3, 20, 16))
+    found = error_by_region(made, true, where, 5)
+    for n in range(3):
+        for region in range(5):
+            each = (((made - true) / 2) ** 2).mean(1)[n][where[n] == region]
+            assert found[n, region].item() == pytest.approx(each.sum().item() / (20 * 16), rel=1e-5)
+    torch.testing.assert_close(-10 * found.sum(1).log10(), psnr(made, true))  # the regions add up to the whole
+
+
+def test_regions_equal_their_loop():
+    """Every pixel looks at its eight neighbours."""
+    pair = pairs(SPLITS["test"], torch.arange(3), height=48)
+    found, parts = regions(pair.people, pair.target.parts), pair.target.parts
+    for n in range(3):
+        plain = {PARTS.index(name): bool(getattr(pair.people, f"{name}_pattern")[n] == 0) for name in ("top", "bottom")}
+        for i in range(48):
+            for j in range(33):
+                own = parts[n, i, j].item()
+                near = set(parts[n, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2].flatten().tolist())
+                wanted = "rest"
+                if own in plain:
+                    wanted = "plain cloth" if plain[own] else "patterned cloth"
+                if own and near != {own}:
+                    wanted = "edges"
+                if not own and near != {0}:
+                    wanted = "silhouette"
+                assert REGIONS[found[n, i, j]] == wanted, (n, i, j)
+
+
+def test_regions_are_the_same_share_of_a_larger_picture():
+    index, areas = torch.arange(16), []
+    for height in (64, 128):
+        pair = pairs(SPLITS["test"], index, height)
+        found = regions(pair.people, pair.target.parts)
+        areas.append(torch.stack([(found == region).float().mean() for region in range(len(REGIONS))]))
+    assert (areas[0] - areas[1]).abs().max() < 0.02 and areas[0].min() > 0.02
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_a_planted_error_is_found_in_its_region(people, region):
+    made = torch.where((people.regions == REGIONS.index(region))[:, None], -people.target, people.target)
+    found = region_error(made, people)
+    assert found[region].sum() > 0 and all(value.sum() == 0 for name, value in found.items() if name != region)
+
+
+def test_patterned_garments_equal_their_loop():
+    pair = pairs(SPLITS["test"], torch.arange(24), height=32)
+    seen, parts = seen_surface(pair.reference, pair.target), pair.target.parts
+    found, total = patterned(pair.people, parts, seen), 0
+    for kind, names in KINDS.items():
+        for n in range(24):
+            for g, name in enumerate(("top", "bottom")):
+                garment = parts[n] == PARTS.index(name)
+                pattern = PATTERNS[getattr(pair.people, f"{name}_pattern")[n]]
+                counts = pattern in names and (garment & seen[n]).sum() >= garment.sum() / 2
+                assert torch.equal(found[kind][n, g], garment & torch.tensor(bool(counts)))
+                total += bool(counts)
+    assert 5 < total < 30 and {"solid", *KINDS["fine"], *KINDS["coarse"]} == set(PATTERNS)
+
+
+def test_the_truth_has_its_patterns_and_a_flat_garment_none():
+    people = held_out(torch.arange(24), ModelConfig())
+    truth, flat = pattern_match(people.target, people), pattern_match(part_colours(people), people)
+    for kind in KINDS:
+        assert len(truth[kind]) > 2 and torch.allclose(truth[kind], torch.ones(1))
+        assert flat[kind].abs().mean() < 0.1 and len(flat[kind]) == len(truth[kind])
 
 
 # --------------------------------------------------------------------------------------------------- sets of pictures
@@ -139,13 +290,9 @@ def test_frechet_tells_equal_sets_from_others():
 
 
 def test_pooled_features():
-    parser = PeopleParser().eval()
-    made, _ = pictures(h=16, w=12)
-    with torch.no_grad():
-        found = pooled_features(made, parser)
-        for n, picture in enumerate(made):
-            wanted = [channel.mean() for scale in parser(picture[None]) for channel in scale[0]]
-            torch.testing.assert_close(found[n], torch.stack(wanted))
+    features = [torch.randn(3, c, n, n) for c, n in ((4, 8), (6, 4))]
+    for n, found in enumerate(pooled(features)):
+        torch.testing.assert_close(found, torch.stack([channel.mean() for scale in features for channel in scale[n]]))
 
 
 # ------------------------------------------------------------------------------------------------------ maps and parts
@@ -192,6 +339,26 @@ def test_split_part_is_whole_when_grouped():
     halves = 2 * parts + torch.randint(2, parts.shape)
     found = entity_agreement(confusion(one_hot(halves, 2 * P), parts))
     assert found["grouped"] == pytest.approx(1) and found["matched"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_skin_is_one_group():
+    """A texture for all skin is wrong about the eight parts and right about the six groups."""
+    parts = torch.randint(P, (4, 32, 22))
+    skin = [PARTS.index(part) for part in GROUPS["skin"]]
+    one = torch.where(torch.isin(parts, torch.tensor(skin)), skin[0], parts)
+    counts = confusion(one_hot(one, P), parts)
+    eight, six = entity_agreement(counts), entity_agreement(merge(counts), tuple(GROUPS))
+    assert eight["grouped"] < 0.75 and eight["matched"] < 0.75
+    assert six["grouped"] == pytest.approx(1) and six["matched"] == pytest.approx(1)
+    assert six["grouped_skin"] == pytest.approx(1) and six["information"] == pytest.approx(six["part_information"])
+
+
+def test_groups_cover_every_part_once():
+    assert sorted(part for group in GROUPS.values() for part in group) == sorted(PARTS)
+    counts = torch.randint(99, (5, P))
+    merged = merge(counts)
+    for number, group in enumerate(GROUPS.values()):
+        assert torch.equal(merged[:, number], sum(counts[:, PARTS.index(part)] for part in group))
 
 
 def test_iou_of_a_known_overlap():
@@ -338,13 +505,10 @@ def test_seen_error(people):
 
 
 def test_truth_scores_best(people):
-    parser = PeopleParser().eval()
-    with torch.no_grad():
-        truth, copy = similarity(people.target, people, parser), similarity(people.reference, people, parser)
+    truth, copy = similarity(people.target, people), similarity(people.reference, people)
     for name in ("psnr", "ssim", "person_psnr"):
         assert (truth[name] > copy[name]).all(), name
-    for name in ("person_l1", "parser_distance"):
-        assert (truth[name] == 0).all() and (copy[name] > 0).all(), name
+    assert (truth["person_l1"] == 0).all() and (copy["person_l1"] > 0).all()
 
 
 def test_true_swap_has_no_error(people):

@@ -1,7 +1,4 @@
-"""Published checkpoints load under their own names, whole or not at all, and never run code."""
-
-import pickle
-from pathlib import Path
+"""Published checkpoints load under their own names, whole or not at all."""
 
 import pytest
 import torch
@@ -237,65 +234,6 @@ def test_network_that_is_not_there(golden_state):
 def test_value_that_is_no_tensor(golden_state):
     with pytest.raises(ValueError, match="not a tensor: note"):
         read(golden_state | {"note": "hello"}, "net_G_ema")
-
-
-# --------------------------------------------------------------------------------------------------- files of all kinds
-
-
-class Bomb:
-    """Unpickling this writes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
-@pytest.mark.parametrize("how", ["zip", "legacy", "plain pickle"])
-def test_code_in_a_file_is_not_run(how, tmp_path):
-    trace, path = tmp_path / "it ran", tmp_path / "bomb.pt"
-    content = {"net_G_ema": {"weight": torch.ones(2), "bomb": Bomb(trace)}}
-    pickle.loads(pickle.dumps(Bomb(trace)))
-    assert trace.exists()  # the bomb works
-    trace.unlink()
-    if how == "plain pickle":
-        path.write_bytes(pickle.dumps(content, protocol=2))
-    else:
-        torch.save(content, path, _use_new_zipfile_serialization=how == "zip")
-    with pytest.raises(ValueError, match="not a file of plain tensors") as caught:
-        read(path, "net_G_ema")
-    assert not trace.exists()
-    assert "\n" not in str(caught.value) and "weights_only" not in str(caught.value)  # and no advice to run it
-
-
-@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
-@pytest.mark.parametrize("share", [0, 0.01, 0.2, 0.5, 0.9, 0.99])
-def test_truncated_file(kind, share, golden_state, tmp_path):
-    path = tmp_path / ("cut.safetensors" if kind == "safetensors" else "cut.pt")
-    if kind == "safetensors":
-        save_file(golden_state, path)
-    else:
-        torch.save(golden_state, path, _use_new_zipfile_serialization=kind == "zip")
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(ValueError, match="cut.*: not a file of plain tensors, or damaged") as caught:
-        read(path, "net_G_ema")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["page.pt", "page.safetensors"])
-@pytest.mark.parametrize("content", [b"<html>404</html>", b"hello world\n", b"\x80\x02", b"version https://git-lfs"])
-def test_file_of_something_else(name, content, tmp_path):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match="not a file of plain tensors"):
-        read(tmp_path / name, "net_G_ema")
-
-
-def test_file_of_a_list(tmp_path):
-    torch.save([torch.ones(2)], tmp_path / "list.pt")
-    with pytest.raises(ValueError, match="holds a list, not a dictionary"):
-        read(tmp_path / "list.pt", "net_G_ema")
 
 
 def test_absent_file(tmp_path):

@@ -69,6 +69,7 @@ def test_commands_exist_with_their_options(words, monkeypatch):
         return understand({name: harmless(command) for name, command in commands.items()}, **options)
 
     monkeypatch.setattr(checkpoint, "read_record", lambda folder: {"preset": "people-64", **vars(preset("people-64"))})
+    monkeypatch.setattr(checkpoint, "config_of", lambda folder, otherwise: otherwise)
     understand = tyro.extras.subcommand_cli_from_dict
     monkeypatch.setattr(tyro.extras, "subcommand_cli_from_dict", parse)
     monkeypatch.setattr("sys.argv", ["nted-lite", *words])

@@ -7,13 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
-from test_golden import CONFIG, golden
 
-from nted_lite import NTED, config, preset
 from nted_lite import transfer as module
 from nted_lite.checkpoint import load_model
-from nted_lite.config import Preset
 from nted_lite.images import write_png
 from nted_lite.keypoints import PoseOptions
 from nted_lite.people import SPLITS, pairs
@@ -326,86 +322,3 @@ def test_missing_folders_are_named(folder):
     for images, poses in (("imgs", "pose"), ("img", "poses")):
         line = one_line(read_jobs, folder / "pairs.txt", folder / images, folder / poses, folder / "out")
         assert line.startswith(f"{folder / (images if images == 'imgs' else poses)}: no such folder")
-
-
-# ---------------------------------------------------------------------------------------------------------- checkpoints
-
-
-def test_published_files(tmp_path, monkeypatch):
-    state, inputs, outputs = golden("generator_64")
-    monkeypatch.setitem(config.PRESETS, "golden", Preset(CONFIG, preset("people-64").train))
-    torch.save({"net_G_ema": state, "current_epoch": 1}, tmp_path / "a.pt")
-    torch.save({"net_G_ema": state}, tmp_path / "a.pth")
-    save_file(state, tmp_path / "a.safetensors")
-    for name in ("a.pt", "a.pth", "a.safetensors"):
-        loaded = load_model(tmp_path / name, "golden")
-        with torch.no_grad():
-            image = loaded(inputs["source_image"], inputs["target_skeleton"]).image
-        torch.testing.assert_close(image, outputs["fake_image"].float(), rtol=1e-4, atol=1e-4)
-        assert not loaded.training
-
-
-def test_folders(model):
-    assert isinstance(model, NTED) and not model.training
-    assert (model.config.height, model.config.width) == SIZE
-    direct = NTED.from_pretrained(shipped("people-64")).state_dict()
-    assert all(torch.equal(tensor, direct[name]) for name, tensor in model.state_dict().items())
-
-
-def bad_checkpoint(folder, kind):
-    made = folder / ("a.pt" if kind in ("another preset", "damaged file", "no network") else "a")
-    written = json.loads((shipped("people-64") / "config.json").read_text())
-    if kind == "another preset":
-        torch.save({"net_G_ema": golden("generator_64")[0]}, made)
-    elif kind == "damaged file":
-        made.write_bytes(b"PK\3\4" + bytes(100))
-    elif kind == "no network":
-        torch.save({"net_D": {"weight": torch.zeros(1)}}, made)
-    elif kind != "missing":
-        made.mkdir()
-        texts = {
-            "not JSON": "{", "a list": "[1]", "no bytes of text": "\udcff", "a wrong value": {"kernels": [1]},
-            "a wrong type": {"channels": "abc"}, "no weights": {}, "damaged weights": {}, "other weights": {},
-        }  # fmt: skip
-        text = texts.get(kind, "")
-        text = text if isinstance(text, str) else json.dumps(written | text)
-        if kind != "no config":
-            (made / "config.json").write_bytes(text.encode(errors="surrogateescape"))
-    if kind.startswith("a wrong"):
-        shutil.copy(shipped("people-64") / "model.safetensors", made)
-    if kind == "damaged weights":
-        (made / "model.safetensors").write_bytes(bytes(7))
-    if kind == "other weights":
-        save_file({"weight": torch.zeros(1)}, made / "model.safetensors")
-    return made
-
-
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        ("missing", "{}: no such checkpoint; give a folder"),
-        ("another preset", "{}: {another} (the checkpoint does not fit this configuration; missing: "),
-        ("damaged file", "{}: {another} (not a file of plain tensors, or damaged"),
-        ("no network", "{}: {another} (the checkpoint has no 'net_G_ema'; it has net_D)"),
-        ("no config", "{}: no config.json there, so no model"),
-        ("not JSON", "{}/config.json: {none} (Expecting property name"),
-        ("a list", "{}/config.json: {none} ("),
-        ("no bytes of text", "{}/config.json: {none} ("),
-        ("a wrong value", "{}/config.json: {none} (kernels (1,) and channels (64, 48, 32) differ in length"),
-        ("a wrong type", "{}/config.json: {none} ("),
-        ("no weights", "{}/model.safetensors: no such file"),
-        ("damaged weights", "{}/model.safetensors: damaged"),
-        ("other weights", "{}/model.safetensors: damaged, or of another model"),
-    ],
-)
-def test_a_bad_checkpoint_is_named(tmp_path, kind, message):
-    path = bad_checkpoint(tmp_path, kind)
-    another, none = "no published people-64; give another file or preset", "describes no model"
-    assert one_line(load_model, path, "people-64").startswith(message.format(path, another=another, none=none))
-
-
-def test_bad_presets_and_devices():
-    folder = shipped("people-64")
-    assert one_line(load_model, folder, "fashion-1024").startswith("no preset 'fashion-1024'; there are")
-    for device in ("abacus", "cuda:99"):
-        assert one_line(load_model, folder, "people-64", device).startswith(f"device '{device}' cannot be used (")

@@ -1,26 +1,41 @@
-"""Pictures that are to be measured: which made one belongs to which true one, and how they are read."""
+"""Pictures that are to be measured: which generated one belongs to which true one, and how they are read."""
 
+import csv
+import os
+import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+import torch
+from einops import rearrange
+from PIL import Image
 from torch import Tensor
 
-from nted_lite.images import read_image, to_bytes
+from nted_lite.images import Framing, open_picture, reason, to_bytes
+from nted_lite.lists import PICTURES, find_files, picture_name, read_lines
 from nted_lite.transfer import output_name
 
 Picture = str | Path | Tensor
 """A file, or a tensor 3 h w: uint8, or floats in -1..1"""
 
 Matched = list[tuple[Path, Path]]
-"""(made, true) files of each pair"""
+"""(generated, true) files of each pair"""
+
+BY_LIST = "a file of lines `generated,true` as --pictures matches any names"
+TRUTH_WORDS = {"true", "truth", "gt", "target", "real", "reference"}  # in the header of a list
 
 
-def read_picture(picture: Picture, height: int, width: int) -> tuple[Tensor, str]:
-    """A picture as every measure sees it, and what was done to it.
+# --------------------------------------------------------------------------------------------------------- reading them
 
-    picture  a file of any size and mode, read as `transfer.read_image` does; a tensor has the right size already
+
+def read_picture(picture: Picture, height: int, width: int, whole: bool = False) -> tuple[Tensor, str, str]:
+    """A picture as every measure sees it, what was done to it, and the format of its file.
+
+    picture  a file of any size and mode, read as `images.open_picture` does; a tensor has the right size already
+    whole    resize all of it, whatever its shape, where otherwise its middle would be cut out
     returns  3 height width uint8; floats are rounded, so that a picture counts alike before and after it is saved
-             "as it is", "resized", or "cut and resized"
+             "as it is", "resized", "cut", "cut and resized" or "stretched"
+             "PNG", "JPEG" ..., or "tensor"
     raises   ValueError that names what is wrong with a file or a tensor
     """
     if isinstance(picture, Tensor):
@@ -28,86 +43,123 @@ def read_picture(picture: Picture, height: int, width: int) -> tuple[Tensor, str
             raise ValueError(f"a picture tensor is {tuple(picture.shape)}; (3, {height}, {width}) are measured")
         if not picture.isfinite().all():
             raise ValueError(f"a picture tensor {tuple(picture.shape)} holds values that are not finite")
-        return (to_bytes(picture) if picture.is_floating_point() else picture), "as it is"
-    image, seen = read_image(Path(picture), height, width)
-    fits = "as it is" if (seen.height, seen.width) == (height, width) else "resized"
-    return to_bytes(image), "cut and " * bool(seen.left or seen.top) + fits
-
-
-def published_name(source: str, target: str) -> str:
-    """The name that the published system gives the picture of a DeepFashion pair (their paths, from `img/`)."""
-
-    def name(path: str) -> str:
-        *folders, file = PurePosixPath(path).with_suffix("").parts
-        return "fashion" + "".join(folders).removeprefix("img").replace("_", "") + file
-
-    return f"{name(source)}_2_{name(target)}_vis.png"
-
-
-def find_made(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[Path]:
-    """The made picture of each DeepFashion pair (source, target), under the name that we or the published system give.
-
-    Raises ValueError that counts what is missing, and names the first of it.
-    """
-    there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    names = [(output_name(*pair), published_name(*pair)) for pair in pairs]
-    missing = [ours for ours, theirs in names if not {ours, theirs} & there]
-    if missing:
-        raise ValueError(f"{folder}: {len(missing)} of {len(pairs)} pictures are missing: {_first(missing)}")
-    return [folder / (ours if ours in there else theirs) for ours, theirs in names]
-
-
-def match_pictures(made: Path, true: Path) -> Matched:
-    """Which picture belongs to which: two folders that hold the same names, in the same sub-folders, .png or .jpg each.
-
-    Raises ValueError that counts what is missing on either side, and names the first of it.
-    """
-    of_made, of_true = _by_name(made), _by_name(true)
-    lacking = {made: sorted(of_true.keys() - of_made.keys()), true: sorted(of_made.keys() - of_true.keys())}
-    lines = [f"{folder} lacks {len(names)} of them: {_first(names)}" for folder, names in lacking.items() if names]
-    if lines:
-        raise ValueError(f"of {len(of_made)} made and {len(of_true)} true pictures, {'; '.join(lines)}")
-    return [(file, of_true[name]) for name, file in of_made.items()]
+        return (to_bytes(picture) if picture.is_floating_point() else picture), "as it is", "tensor"
+    image = open_picture(Path(picture))
+    seen = Framing.of(*image.size, height, width)
+    done = ["cut"] * bool(seen.left or seen.top) + ["resized"] * ((seen.height, seen.width) != (height, width))
+    if whole and seen.kept < 1:
+        seen, done = Framing(0, 0, *image.size, height, width), ["stretched"]
+    with Image.open(picture) as file:
+        kind = file.format
+    pixels = torch.frombuffer(bytearray(seen.cut(image).tobytes()), dtype=torch.uint8)
+    return rearrange(pixels, "(h w c) -> c h w", h=height, c=3), " and ".join(done) or "as it is", kind
 
 
 def all_pictures(folder: Path) -> list[Path]:
-    """The pictures below a folder. Raises ValueError if there are none."""
-    found = [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in (".png", ".jpg", ".jpeg")]
+    """The pictures below a folder, hidden ones left out. Raises ValueError if there are none."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder")
+    found = find_files(folder, PICTURES)
     if not found:
-        raise ValueError(f"{folder}: no .png or .jpg there")
+        raise ValueError(f"{folder}: holds no pictures ({', '.join(PICTURES[:6])} ...)")
     return found
 
 
+# -------------------------------------------------------------------------------------------------------- matching them
+
+
+def match_pictures(generated: Path, truth: Path) -> tuple[Matched, str]:
+    """Which picture belongs to which: two folders that hold the same names, in the same sub-folders, with any suffix.
+
+    returns  the pairs
+             what had to be taken off the names: "*_vis with *", or "" if they are the same
+    raises   ValueError that counts what is missing on either side, names the first of it, and says how to match
+    """
+    ours, theirs = _by_name(generated), _by_name(truth)
+    if ours.keys() == theirs.keys():
+        return [(file, theirs[name]) for name, file in ours.items()], ""
+    (core, pattern), (true_core, true_pattern) = _cores(list(ours)), _cores(list(theirs))
+    if core and core.keys() == true_core.keys():
+        pairs = [(ours[name], theirs[true_core[short]]) for short, name in core.items()]
+        return pairs, f"{pattern} with {true_pattern}"
+    lacking = {generated: sorted(theirs.keys() - ours.keys()), truth: sorted(ours.keys() - theirs.keys())}
+    lines = [f"{folder} lacks {len(names)} of them: {_first(names)}" for folder, names in lacking.items() if names]
+    raise ValueError(f"of {len(ours)} generated and {len(theirs)} true pictures, {'; '.join(lines)}; {BY_LIST}")
+
+
 def _by_name(folder: Path) -> dict[str, Path]:
-    """The pictures below a folder, by their paths in it without suffix."""
+    """The pictures below a folder, by their names as `lists.picture_name` has them."""
     found: dict[str, Path] = {}
     for file in all_pictures(folder):
-        name = file.relative_to(folder).with_suffix("").as_posix()
+        name = picture_name(file.relative_to(folder).as_posix())
         if name in found:
             raise ValueError(f"{file} and {found[name].name} have one name: which one is to be measured?")
         found[name] = file
     return found
 
 
-def read_picture_pairs(file: Path) -> Matched:
-    """Read lines `made,true`, paths relative to the file's folder. Raises ValueError that names file and line."""
-    try:
-        lines = file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: not a readable list of pictures ({error})") from error
-    matched = []
-    for number, line in enumerate(lines, 1):
-        names = [name.strip() for name in line.split(",")]
-        if len(names) != 2 or not all(names):
-            raise ValueError(f"{file}, line {number}: {line!r} is not `made,true`")
-        matched.append((file.parent / names[0], file.parent / names[1]))
-    return _all_there(matched, file)
+def _cores(names: list[str]) -> tuple[dict[str, str], str]:
+    """What tells names apart, without what all of them begin and end with. -> core: name, and the pattern of the names
+
+    Numbers stay whole: 10, 11 and 12 have nothing in common. Empty if a name would have nothing left.
+    """
+    before = re.sub(r"\d+$", "", os.path.commonprefix(names))
+    after = re.sub(r"^\d+", "", os.path.commonprefix([name[::-1] for name in names])[::-1])
+    cores = {name[len(before) : len(name) - len(after)]: name for name in names}
+    unique = len(cores) == len(names) > 1 and all(len(name) > len(before) + len(after) for name in names)
+    return cores if unique else {}, f"{before}*{after}"
 
 
-def _all_there(matched: Matched, where: Path) -> Matched:
-    missing = [str(file) for pair in matched for file in pair if not file.is_file()]
+def find_generated(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[Path]:
+    """The generated picture of each DeepFashion pair (source, target), under our name or that of a published system.
+
+    These join both paths, without slashes and some underscores, by `_2_` or `_to_`. Raises ValueError that counts what
+    is missing, and names the first of it.
+    """
+    files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in all_pictures(folder)}
+    published = {_pair_of(name): file for name, file in files.items()}
+    found = [
+        files.get(output_name(*pair).removesuffix(".png")) or published.get(tuple(map(picture_name, pair)))
+        for pair in pairs
+    ]
+    missing = [output_name(*pair) for pair, file in zip(pairs, found, strict=True) if not file]
     if missing:
-        raise ValueError(f"{where}: {len(missing)} of {2 * len(matched)} pictures are missing: {_first(missing)}")
+        raise ValueError(f"{folder}: {len(missing)} of {len(pairs)} pictures are missing: {_first(missing)}; {BY_LIST}")
+    return found
+
+
+def _pair_of(name: str) -> tuple[str, str] | None:
+    """Source and target in the name of a published system's picture: `fashionMEN..._2_fashionMEN..._vis`, say."""
+    joined = re.fullmatch(r"(?:.*/)?(\w*MEN.+?)_(?:2|to)_((?:fashion)?(?:WO)?MEN.+?)(?:_vis)?", name)
+    return joined and (picture_name(joined[1]), picture_name(joined[2]))
+
+
+def read_picture_pairs(file: Path) -> Matched:
+    """Read lines `generated,true`, paths relative to the file's folder; a header may change the order.
+
+    Raises ValueError that names file and line, or counts the pictures that are not there.
+    """
+    try:
+        lines = read_lines(file)
+    except OSError as error:
+        raise ValueError(f"{file}: not a readable list of pictures ({reason(error)})") from error
+    matched, swapped = [], False
+    for row, (number, line) in enumerate(lines):
+        mark = next((mark for mark in ",;\t" if mark in line), ",")
+        cells = next(csv.reader([line], delimiter=mark, skipinitialspace=True))
+        names = [cell.strip().replace("\\", "/") for cell in cells]
+        if len(names) != 2 or not all(names):
+            raise ValueError(f"{file}, line {number}: {line!r} is not `generated,true`")
+        if row == 0 and not any(name.lower().endswith(PICTURES) for name in names):
+            first, second = ({*re.split("[^a-z]+", title.lower())} & TRUTH_WORDS for title in names)
+            swapped = bool(first and not second)
+            continue
+        matched.append(tuple(file.parent / name for name in (reversed(names) if swapped else names)))
+    if not matched:
+        raise ValueError(f"{file}: no pictures in it; write lines `generated,true`")
+    missing = [str(path) for pair in matched for path in pair if not path.is_file()]
+    if missing:
+        raise ValueError(f"{file}: {len(missing)} of {2 * len(matched)} pictures are missing: {_first(missing)}")
     return matched
 
 

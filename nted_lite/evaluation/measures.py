@@ -1,44 +1,37 @@
-"""The formulas of every measure: add a measure here. Test sets, protocols and tables are in `people` and `photos`."""
+"""The formulas of every measure: tensors in, numbers out. Add a measure here.
 
-import importlib
-from pathlib import Path
+What is measured, on which pictures and beside which baselines, is in `people` and `photos`; the networks whose features
+are compared on photographs are in `backbones`.
+"""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange, reduce
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
-from torchmetrics.functional.image import structural_similarity_index_measure
 
-from nted_lite.control import shrink
-from nted_lite.features import PeopleParser
+from nted_lite.entities import shrink
 from nted_lite.people import PARTS
-from nted_lite.weights import hub
 
-BACKBONES = {
-    "LPIPS": ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"),
-    "FID": (
-        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
-        "6726825d",
-    ),
-}
-"""Weights of the two networks that compare photographs, and how their sha256 begins"""
+# ------------------------------------------------------------------------------------------------- pictures to pictures
 
 
-def psnr(made: Tensor, true: Tensor, mask: Tensor | None = None) -> Tensor:
+def psnr(generated: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor:
     """Peak signal-to-noise ratio of each picture, in decibels.
 
-    made, true  b 3 h w in -1..1
-    mask        b h w, the pixels that count (all, if None)
-    returns     b
+    generated, truth  b 3 h w in -1..1
+    mask              b h w, the pixels that count (all, if None)
+    returns           b
     """
-    error = ((made.clamp(-1, 1) - true) / 2).square()
+    error = ((generated.clamp(-1, 1) - truth) / 2).square()
     return -10 * _mean(error, mask).clamp_min(1e-10).log10()
 
 
-def l1(made: Tensor, true: Tensor, mask: Tensor | None = None) -> Tensor:
+def l1(generated: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean absolute difference of each picture, in the units of -1..1. Arguments as `psnr`."""
-    return _mean((made.clamp(-1, 1) - true).abs(), mask)
+    return _mean((generated.clamp(-1, 1) - truth).abs(), mask)
 
 
 def _mean(error: Tensor, mask: Tensor | None) -> Tensor:
@@ -48,21 +41,101 @@ def _mean(error: Tensor, mask: Tensor | None) -> Tensor:
     return reduce(error * mask, "b h w -> b", "sum") / reduce(mask.float(), "b h w -> b", "sum").clamp_min(1)
 
 
-def ssim(made: Tensor, true: Tensor) -> Tensor:
-    """Structural similarity of each picture (11 x 11 Gaussian window, sigma 1.5). b 3 h w in -1..1 -> b"""
-    made, true = ((picture.clamp(-1, 1) + 1) / 2 for picture in (made, true))  # it compares means, so black must be 0
-    return structural_similarity_index_measure(made, true, data_range=1.0, reduction="none")
+def known(values: Tensor, mask: Tensor) -> Tensor:
+    """Means over a mask b h w -> the same, NaN where the mask is empty."""
+    return torch.where(reduce(mask, "b h w -> b", "max") > 0, values, torch.nan)
 
 
-def parser_distance(made: Tensor, true: Tensor, parser: PeopleParser) -> Tensor:
-    """L1 between the people parser's features, mean over its scales: what LPIPS is on photographs. -> b"""
-    both = zip(parser(made.clamp(-1, 1)), parser(true), strict=True)
-    return torch.stack([reduce((a - b).abs(), "b c h w -> b", "mean") for a, b in both]).mean(0)
+def ssim(generated: Tensor, truth: Tensor) -> Tensor:
+    """Structural similarity of each picture. Wang et al. (2004): 11 x 11 Gaussian window, sigma 1.5, borders mirrored.
+
+    generated, truth  b 3 h w in -1..1, h and w above 5
+    returns           b, mean over pixels and colours; 1 for equal pictures
+    """
+    a, b = ((picture.clamp(-1, 1) + 1) / 2 for picture in (generated, truth))  # it compares means: black must be 0
+    rows, columns = (_bell(size, a) for size in a.shape[2:])
+
+    def blur(x: Tensor) -> Tensor:
+        return einsum(rows, x, columns, "h i, b c h w, w j -> b c i j")
+
+    mean_a, mean_b, square_a, square_b, product = blur(torch.cat([a, b, a * a, b * b, a * b])).chunk(5)
+    variance_a, variance_b = square_a - mean_a.square(), square_b - mean_b.square()
+    brightness = (2 * mean_a * mean_b + 0.01**2) / (mean_a.square() + mean_b.square() + 0.01**2)
+    structure = (2 * (product - mean_a * mean_b) + 0.03**2) / (variance_a + variance_b + 0.03**2)
+    return reduce(brightness * structure, "b c h w -> b", "mean")
 
 
-def pooled_features(image: Tensor, parser: PeopleParser) -> Tensor:
-    """The people parser's features, each averaged over the picture, of all scales. b 3 h w in -1..1 -> b n"""
-    return torch.cat([reduce(f, "b c h w -> b c", "mean") for f in parser(image.clamp(-1, 1))], dim=1)
+def _bell(size: int, like: Tensor) -> Tensor:
+    """The Gaussian window of `ssim` as a matrix: the weight of pixel i (rows) in the mean around pixel j (columns).
+
+    Two such matrices blur a picture along its rows and its columns, faster than a convolution with a single channel.
+    """
+    bell = torch.exp(-torch.arange(-5, 6, device=like.device, dtype=like.dtype).square() / (2 * 1.5**2))
+    pixels = torch.eye(size, device=like.device, dtype=like.dtype)
+    return F.pad(pixels[None], (5, 5), mode="reflect")[0].unfold(1, len(bell), 1) @ (bell / bell.sum())
+
+
+def feature_distance(generated: Sequence[Tensor], truth: Sequence[Tensor]) -> Tensor:
+    """L1 between a network's features, mean over its scales: what LPIPS is on photographs.
+
+    generated, truth  b c h w each scale
+    returns           b
+    """
+    return torch.stack([reduce((a - b).abs(), "b c h w -> b", "mean") for a, b in zip(generated, truth)]).mean(0)
+
+
+def lpips(generated: Tensor, truth: Tensor, network: nn.Module) -> Tensor:
+    """Learned perceptual distance of each picture; network is a `backbones.lpips`. b 3 h w in -1..1 -> b"""
+    return rearrange(network(generated.clamp(-1, 1), truth), "b 1 1 1 -> b")
+
+
+def high_pass(image: Tensor, mask: Tensor, window: int) -> Tensor:
+    """What a picture has beyond its local mean, inside a mask and looking at nothing outside it.
+
+    image    b c h w
+    mask     b h w, bool
+    window   odd side of the square over which the mean is taken, in pixels
+    returns  b c h w: the picture minus the mean of the window's pixels that lie in the mask; 0 outside
+    """
+    mask = rearrange(mask.to(image.dtype), "b h w -> b 1 h w")
+    count, total = (F.avg_pool2d(x, window, 1, window // 2) for x in (mask, image * mask))
+    return (image - total / count.clamp_min(1e-6)) * mask
+
+
+def pattern_correlation(generated: Tensor, truth: Tensor, garment: Tensor, window: int = 5) -> Tensor:
+    """Is the pattern of a garment where it belongs? The correlation of two high-passed pictures inside the garment.
+
+    generated, truth  b 3 h w in -1..1
+    garment           b h w, bool
+    window            of `high_pass`
+    returns           b in -1..1: 1 for the same pattern at whatever contrast, 0 for a flat garment or a pattern that
+                      is shifted at random; NaN where there is no garment
+
+    The local mean is taken inside the garment, so that its outline, which is no pattern, does not count.
+    """
+    a, b = (high_pass(picture.clamp(-1, 1), garment, window) for picture in (generated, truth))
+    shared, power_a, power_b = (reduce(x * y, "b c h w -> b", "sum") for x, y in ((a, b), (a, a), (b, b)))
+    return known(shared / (power_a * power_b).sqrt().clamp_min(1e-9), garment)
+
+
+def error_by_region(generated: Tensor, truth: Tensor, regions: Tensor, n: int) -> Tensor:
+    """How much of each picture's mean squared error comes from each region.
+
+    generated, truth  b 3 h w in -1..1
+    regions           b h w int64, the region of each pixel, 0 .. n - 1
+    returns           b n, in units of 0..1 squared; the sum over n is the mean squared error that PSNR is made of
+    """
+    error = reduce(((generated.clamp(-1, 1) - truth) / 2).square(), "b c h w -> b (h w)", "mean")
+    sums = error.new_zeros(len(error), n).scatter_add_(1, rearrange(regions, "b h w -> b (h w)"), error)
+    return sums / error.shape[1]
+
+
+# --------------------------------------------------------------------------------------------------- sets of pictures
+
+
+def pooled(features: Sequence[Tensor]) -> Tensor:
+    """A network's features, each averaged over the picture, of all scales: b c h w each -> b n"""
+    return torch.cat([reduce(f, "b c h w -> b c", "mean") for f in features], dim=1)
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
@@ -85,63 +158,29 @@ def frechet(a: Tensor, b: Tensor) -> float:
     return ((means[0] - means[1]).square().sum() + x.square().sum() + y.square().sum() - 2 * shared).item()
 
 
-def backbone(measure: str) -> Path:
-    """The weights that "LPIPS" or "FID" needs, in torch hub's cache; downloaded if they are not there.
-
-    Raises ValueError, in one line, if the extra `eval` is not installed, or the file is damaged or cannot be had.
-    """
-    for library in ("torchvision", "torch_fidelity"):
-        try:
-            importlib.import_module(library)
-        except (ImportError, RuntimeError) as error:  # RuntimeError: a build for another torch
-            raise ValueError(f'{measure}: {library}: {error}; pip install "nted-lite[eval]"') from error
-    return hub.weights(*BACKBONES[measure])
+# ------------------------------------------------------------------------------------------------------ maps and parts
 
 
-def lpips_network() -> nn.Module:
-    """LPIPS on AlexNet (1801.03924), through torchmetrics. Raises ValueError as `backbone`."""
-    backbone("LPIPS")
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-    return LearnedPerceptualImagePatchSimilarity("alex").net
-
-
-def lpips(made: Tensor, true: Tensor, network: nn.Module) -> Tensor:
-    """Learned perceptual distance of each picture; network is an `lpips_network`. b 3 h w in -1..1 -> b"""
-    return rearrange(network(made.clamp(-1, 1), true), "b 1 1 1 -> b")
-
-
-def inception_distance() -> nn.Module:
-    """FID (1706.08500) through torchmetrics: `update(pictures, real=...)`, then `compute()`.
-
-    Its pictures are b 3 h w *uint8*: from floats it would truncate where a picture file rounds. Raises ValueError as
-    `backbone`.
-    """
-    backbone("FID")
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    return FrechetInceptionDistance(feature=2048, antialias=True)
-
-
-def entity_agreement(counts: Tensor) -> dict[str, float]:
+def entity_agreement(counts: Tensor, names: Sequence[str] = PARTS) -> dict[str, float]:
     """Do textures find the parts of a body by themselves?
 
-    counts   k p, see `confusion`
+    counts   k p, see `entities.confusion`; p are the parts, or groups of them as `entities.merge` makes them
+    names    of the p
     returns  mean IoU over parts after the best one-to-one assignment of textures to parts ("matched"), the same when
              every texture joins the part that it covers most ("grouped"), and of each part when grouped;
              "information": how many bits the ruling texture of a pixel tells about its part, of "part_information" bits
              that there are to know
     """
-    overlap = counts.double()
+    overlap, p = counts.double().cpu(), len(names)
     union = overlap.sum(1, keepdim=True) + overlap.sum(0, keepdim=True) - overlap
     iou = (overlap / union.clamp_min(1)).numpy()
     rows, columns = linear_sum_assignment(iou, maximize=True)
-    grouped = torch.zeros(len(PARTS), len(PARTS), dtype=torch.double).index_add_(0, overlap.argmax(1), overlap)
+    grouped = torch.zeros(p, p, dtype=torch.double).index_add_(0, overlap.argmax(1), overlap)
     union = grouped.sum(1) + grouped.sum(0) - grouped.diagonal()
     each = grouped.diagonal() / union.clamp_min(1)
-    parts = {f"grouped_{part}": value for part, value in zip(PARTS, each.tolist(), strict=True)}
+    parts = {f"grouped_{part}": value for part, value in zip(names, each.tolist(), strict=True)}
     information = {"information": _bits(overlap), "part_information": _bits(overlap.sum(0).diag())}
-    return {"matched": iou[rows, columns].sum() / len(PARTS), "grouped": each.mean().item(), **parts, **information}
+    return {"matched": iou[rows, columns].sum() / p, "grouped": each.mean().item(), **parts, **information}
 
 
 def _bits(counts: Tensor) -> float:
@@ -172,10 +211,3 @@ def transport_accuracy(
     right = einsum(distribution, taken, wanted, "b k h w, b k p, b h w p -> b h w")
     where = shrink(where, distribution)
     return known(_mean(right[:, None], where), where)
-
-
-def known(values: Tensor, mask: Tensor) -> Tensor:
-    """Means over a mask b h w -> the same, NaN where the mask is empty."""
-    return torch.where(reduce(mask, "b h w -> b", "max") > 0, values, torch.nan)
-
-

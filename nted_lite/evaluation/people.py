@@ -1,171 +1,80 @@
-"""The protocol on synthetic people: which are drawn, every measure of them, and the tables beside the baselines."""
+"""The protocol on synthetic people: every measure of a model, and the tables beside the baselines."""
 
+from collections import defaultdict
+from functools import lru_cache
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
-from einops import rearrange, reduce
+import torch.nn.functional as F
+from einops import reduce
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nted_lite.config import ModelConfig
-from nted_lite.control import confusion, wear
+from nted_lite.control import exchange
+from nted_lite.entities import GROUPS, confusion, merge
 from nted_lite.evaluation import measures
-from nted_lite.evaluation.measures import known, l1, parser_distance, psnr, ssim
+from nted_lite.evaluation.held_out import REGIONS, Test, held_out, part_colours
+from nted_lite.evaluation.measures import feature_distance, known, l1, psnr, ssim
+from nted_lite.evaluation.tables import Rows, append, intervals, shares, table
 from nted_lite.features import PeopleParser
-from nted_lite.model import NTED
-from nted_lite.people import PARTS, SPLITS, View, pairs, render, sample_people, sample_poses, swap
-from nted_lite.people.body import FRAME
-from nted_lite.people.shapes import PRIMITIVES
-from nted_lite.pose import pose_map
+from nted_lite.model import NTED, Rendering, Textures
+from nted_lite.people import PARTS, SPLITS, render, sample_people, sample_poses
 
 BASELINES = ("copy", "mean image", "part colours")
 MEAN_OF = 256  # training pictures in the mean image
-
-Rows = dict[str, dict[str, list[Tensor]]]
-"""Row of a table -> measure -> its values, b of each batch"""
-
-
-
-def seen_surface(reference: View, target: View) -> Tensor:
-    """Which pixels of the target show a point of the body that the reference shows too. -> b h w bool
-
-    Surfaces are cut into patches a pixel wide (at zoom 1). A patch is seen if the reference has a pixel on it or on one
-    of the eight around it, of the same primitive. The background is never seen.
-    """
-    size, row = FRAME / target.parts.shape[-2], 2**13  # metres; more patches than any primitive has in a row
-
-    def patches(view: View) -> tuple[Tensor, Tensor]:
-        """Where the person is, and a number for the patch at each of these pixels."""
-        person = view.primitive >= 0
-        u, v = rearrange((view.surface / size).round().long() + row // 2, "b uv h w -> uv b h w")[:, person]
-        return person, ((person.nonzero()[:, 0] * len(PRIMITIVES) + view.primitive[person]) * row + u) * row + v
-
-    (_, known), (person, wanted) = patches(reference), patches(target)
-    around = [wanted + du * row + dv for du in (-1, 0, 1) for dv in (-1, 0, 1)]
-    seen = torch.zeros_like(person)
-    seen[person] = torch.isin(torch.stack(around), known.unique()).any(0)
-    return seen
+TITLES = {
+    "similarity": "similarity", "seen": "L1 where", "patterns": "patterns", "error": "share of error", "swap": "swap",
+    "transport": "transport",
+}  # fmt: skip
+"""The tables of metrics.json, and what the report calls them"""
 
 
-@dataclass(frozen=True)
-class Test:
-    """Some held-out people: two views, a donor's top, and the truth about wearing it."""
-
-    reference: Tensor
-    pose: Tensor
-    target: Tensor
-    reference_parts: Tensor
-    target_parts: Tensor
-    donor: Tensor
-    """b 3 h w: another person, whose top is taken"""
-    swapped: Tensor
-    """b 3 h w: the true picture of the target pose in the donor's top"""
-    garment: Tensor
-    """b h w bool: where either top is, before or after the swap"""
-    seen: Tensor
-    """b h w bool: where the target shows a surface that the reference shows too"""
-
-
-def held_out(index: Tensor, model: ModelConfig) -> Test:
-    """The test people of these numbers, as a model reads them; the donor of person i is person i + 1 of the split."""
-    height = model.height
-    seed = SPLITS["test"]
-    pair = pairs(seed, index, height)
-    donors = sample_people(seed, index + 1)
-    donor = render(donors, sample_poses(seed, index + 1, 0), height)
-    swapped = render(swap(pair.people, donors, "top"), sample_poses(seed, index, 1), height)
-    top = PARTS.index("top")
-    target = pair.target
-    pose = pose_map(target.keypoints, target.visible, height, fine=model.fine_pose)
-    garment = (swapped.parts == top) | (target.parts == top)
-    return Test(
-        pair.reference.image, pose, target.image, pair.reference.parts, target.parts, donor.image, swapped.image,
-        garment, seen_surface(pair.reference, target),
-    )  # fmt: skip
-
-
-def similarity(made: Tensor, test: Test, parser: PeopleParser) -> dict[str, Tensor]:
-    """Every measure of a picture against the true target; -> b each"""
+def similarity(generated: Tensor, test: Test) -> dict[str, Tensor]:
+    """Measures of a picture against the ground truth that need no network; -> b each"""
     person = test.target_parts != PARTS.index("background")
     return {
-        "psnr": psnr(made, test.target),
-        "ssim": ssim(made, test.target),
-        "person_psnr": psnr(made, test.target, person),
-        "person_l1": l1(made, test.target, person),
-        "parser_distance": parser_distance(made, test.target, parser),
+        "psnr": psnr(generated, test.target),
+        "ssim": ssim(generated, test.target),
+        "person_psnr": psnr(generated, test.target, person),
+        "person_l1": l1(generated, test.target, person),
     }
 
 
-def swap_error(made: Tensor, test: Test) -> dict[str, Tensor]:
-    """L1 to the true picture in the other top, inside the garment and outside it; -> b each"""
-    return {"inside": l1(made, test.swapped, test.garment), "outside": l1(made, test.swapped, ~test.garment)}
-
-
-def seen_error(made: Tensor, test: Test) -> dict[str, Tensor]:
+def seen_error(generated: Tensor, test: Test) -> dict[str, Tensor]:
     """L1 on the person, where the reference shows the surface, and where it does not; -> b each, NaN if nowhere"""
     masks = {"seen": test.seen, "unseen": (test.target_parts != PARTS.index("background")) & ~test.seen}
-    return {name: known(l1(made, test.target, mask), mask) for name, mask in masks.items()}
+    return {name: known(l1(generated, test.target, mask), mask) for name, mask in masks.items()}
 
 
-@torch.no_grad()
-def evaluate_people(model: NTED, parser: PeopleParser, people: int = 1024, batch: int = 64) -> dict:
-    """Every measure of a model on held-out synthetic people, beside the baselines. -> a dictionary, as metrics.json
-
-    Raises ValueError for fewer than 2 people.
-    """
-    if people < 2:
-        raise ValueError(f"people is {people}: intervals and Frechet distances need 2 or more")
-    height = model.config.height
-    training = _training_pictures(height, max(MEAN_OF, people), batch)
-    mean_image = training[:MEAN_OF].mean(0, keepdim=True)
-    tables: dict[str, Rows] = {name: {} for name in ("similarity", "seen", "swap", "transport", "features")}
-    counts: list[Tensor] = []
-    for index in tqdm(torch.arange(people).split(batch), desc="evaluating", mininterval=5):
-        test = held_out(index, model.config)
-        made = model(test.reference, test.pose)
-        pictures = {
-            "model": made.image, "copy": test.reference, "mean image": mean_image.expand_as(test.target),
-            "part colours": part_colours(test),
-        }  # fmt: skip
-        for name, picture in pictures.items():
-            append(tables["similarity"], name, similarity(picture, test, parser))
-            append(tables["seen"], name, seen_error(picture, test))
-            append(tables["features"], name, {"pooled": measures.pooled_features(picture, parser)})
-        worn, _ = wear(model, parser, test.reference, test.donor, test.pose)
-        append(tables["swap"], "no swap", swap_error(made.image, test))
-        append(tables["swap"], "swap", swap_error(worn.image, test))
-        append(tables["swap"], "drawn in it", swap_error(_drawn_in_it(model, index, test), test))
-        for number, maps in enumerate(zip(made.extraction, made.distribution, strict=True)):
-            append(tables["transport"], f"operation {number}", _transport(*maps, test))
-        found = [confusion(d, test.target_parts) for d in made.distribution]
-        counts = [a + b for a, b in zip(counts, found, strict=True)] if counts else found
-    features = tables.pop("features")
-    measured = {name: intervals(rows) for name, rows in tables.items()}
-    swapped, kept = (measured["swap"][row] for row in ("swap", "no swap"))
-    return {
-        "people": people, "split": "test", "seed": SPLITS["test"], "size": [height, model.config.width], **measured,
-        "swap_ratio": {side: swapped[side]["mean"] / kept[side]["mean"] for side in ("inside", "outside")},
-        "entities": [measures.entity_agreement(c) for c in counts],
-        "fd_people": _fd_people(features, training, parser, batch),
-    }  # fmt: skip
+def pattern_match(generated: Tensor, test: Test) -> dict[str, Tensor]:
+    """Pattern correlation of every garment in `Test.patterned`, one value each; the window is 5 pixels at 64 rows."""
+    window, found = 2 * (generated.shape[2] // 32) + 1, {}
+    for kind, masks in test.patterned.items():
+        who, garment = masks.flatten(2).any(2).nonzero(as_tuple=True)
+        found[kind] = measures.pattern_correlation(generated[who], test.target[who], masks[who, garment], window)
+    return found
 
 
-def _training_pictures(height: int, people: int, batch: int) -> Tensor:
-    seed = SPLITS["train"]
-    index = torch.arange(people).split(batch)
-    return torch.cat([render(sample_people(seed, i), sample_poses(seed, i, 0), height).image for i in index])
+def region_error(generated: Tensor, test: Test) -> dict[str, Tensor]:
+    """What each of REGIONS adds to the mean squared error of a picture; -> b each"""
+    return _named(measures.error_by_region(generated, test.target, test.regions, len(REGIONS)))
 
 
-def _drawn_in_it(model: NTED, index: Tensor, test: Test) -> Tensor:
-    """The model's picture when the reference itself already wears the other top: the best a swap can hope for."""
-    seed, height = SPLITS["test"], model.config.height
-    dressed = swap(sample_people(seed, index), sample_people(seed, index + 1), "top")
-    return model(render(dressed, sample_poses(seed, index, 0), height).image, test.pose).image
+def region_area(test: Test) -> dict[str, Tensor]:
+    """The share of the pixels in each of REGIONS; -> b each"""
+    return _named(reduce(F.one_hot(test.regions, len(REGIONS)).float(), "b h w n -> b n", "mean"))
 
 
-def _transport(extraction: Tensor, distribution: Tensor, test: Test) -> dict[str, Tensor]:
+def _named(values: Tensor) -> dict[str, Tensor]:
+    return dict(zip(REGIONS, values.unbind(1), strict=True))
+
+
+def swap_error(generated: Tensor, test: Test) -> dict[str, Tensor]:
+    """L1 to the true picture in the other top, inside the garment and outside it; -> b each"""
+    masks = {"inside": test.garment, "outside": ~test.garment}
+    return {name: l1(generated, test.swapped, mask) for name, mask in masks.items()}
+
+
+def transport(extraction: Tensor, distribution: Tensor, test: Test) -> dict[str, Tensor]:
     """Transport accuracy of the surface seen in both pictures, and what a flat extraction would reach. -> b each"""
     flat = torch.full_like(extraction, 1 / extraction[0, 0].numel())
     return {
@@ -174,77 +83,129 @@ def _transport(extraction: Tensor, distribution: Tensor, test: Test) -> dict[str
     }
 
 
-def _fd_people(features: Rows, training: Tensor, parser: PeopleParser, batch: int) -> dict:
-    """Frechet distances to the training pictures, of each row."""
-    true = torch.cat([measures.pooled_features(pictures, parser) for pictures in training.split(batch)])
-    return {
-        "features": f"people parser, {true.shape[1]} channels of its three scales, each averaged over the picture",
-        "reference": f"{len(true)} pictures of the training split",
-        "rows": {row: measures.frechet(torch.cat(values["pooled"]), true) for row, values in features.items()},
+# ------------------------------------------------------------------------------------------------------------- protocol
+
+
+@torch.inference_mode()
+def evaluate_people(
+    model: NTED, parser: PeopleParser, people: int = 1024, split: str = "test", batch: int = 32
+) -> dict:
+    """Every measure of a model on held-out synthetic people, beside the baselines. -> a dictionary, as metrics.json
+
+    people  how many: numbers 0, 1, 2 ... of the split
+    split   "test"; every choice is made on "validation"
+    batch   people at a time, which changes the speed alone
+
+    Raises ValueError for fewer than 2 people.
+    """
+    if people < 2:
+        raise ValueError(f"people is {people}: intervals and Frechet distances need 2 or more")
+    device = next(model.parameters()).device
+    model, parser = (network.to(device, memory_format=torch.channels_last) for network in (model, parser))  # faster
+    training, mean_image = _training_set(parser, model.config.height, max(MEAN_OF, people), device)
+    tables: dict[str, Rows] = defaultdict(dict)
+    counts: list[Tensor] = []
+    for index in tqdm(torch.arange(people, device=device).split(batch), desc="evaluating", mininterval=5):
+        test = held_out(index, model.config, split)
+        textures, made, worn, dressed = _generate(model, parser, test)
+        pictures = {
+            "model": made.image, "copy": test.reference, "mean image": mean_image.expand_as(test.target),
+            "part colours": part_colours(test),
+        }  # fmt: skip
+        _compare(tables, pictures, test, parser)
+        append(tables["error"], "the area", region_area(test))
+        for name, rendering in (("no swap", made), ("swap", worn), ("drawn in it", dressed)):
+            append(tables["swap"], name, swap_error(rendering.image, test))
+        for number, maps in enumerate(zip(textures.extraction, made.distribution, strict=True)):
+            append(tables["transport"], f"operation {number}", transport(*maps, test))
+        found = [confusion(d, test.target_parts) for d in made.distribution]
+        counts = [a + b for a, b in zip(counts, found, strict=True)] if counts else found
+    about = {"people": people, "split": split, "seed": SPLITS[split], "size": [model.config.height, model.config.width]}
+    return about | _summary(tables, counts, training)
+
+
+@lru_cache(maxsize=2)
+def _training_set(
+    parser: PeopleParser, height: int, people: int, device: torch.device, batch: int = 32
+) -> tuple[Tensor, Tensor]:
+    """Pooled features of training pictures, n d, and the mean of the first MEAN_OF pictures, 1 3 h w."""
+    seed, features, total = SPLITS["train"], [], 0
+    for index in torch.arange(people, device=device).split(batch):
+        image = render(sample_people(seed, index), sample_poses(seed, index, 0), height).image
+        features.append(measures.pooled(parser(image)))
+        total = total + reduce(image[index < MEAN_OF], "b c h w -> c h w", "sum")
+    return torch.cat(features), total[None] / MEAN_OF
+
+
+def _generate(model: NTED, parser: PeopleParser, test: Test) -> tuple[Textures, Rendering, Rendering, Rendering]:
+    """The reference's textures, and three pictures in the target pose.
+
+    They show the reference person; the same in the donor's top, by exchanging textures; and the same from a photo that
+    already shows that top, the best that an exchange can hope for.
+    """
+    textures = [model.extract(image) for image in (test.reference, test.donor)]
+    renderings = [model.render(test.pose, t) for t in textures]
+    worn, _ = exchange(model, parser, textures, renderings, test.pose)
+    return textures[0], renderings[0], worn, model.render(test.pose, model.extract(test.dressed))
+
+
+def _compare(tables: dict[str, Rows], pictures: dict[str, Tensor], test: Test, parser: PeopleParser) -> None:
+    """Every measure of pictures against the target, added to the tables: a row for each."""
+    truth = parser(test.target)
+    for row, picture in pictures.items():
+        features = parser(picture.clamp(-1, 1))
+        distance = {"parser_distance": feature_distance(features, truth)}
+        append(tables["similarity"], row, similarity(picture, test) | distance)
+        append(tables["seen"], row, seen_error(picture, test))
+        append(tables["patterns"], row, pattern_match(picture, test))
+        append(tables["error"], row, region_error(picture, test))
+        append(tables["features"], row, {"pooled": measures.pooled(features)})
+
+
+def _summary(tables: dict[str, Rows], counts: list[Tensor], training: Tensor) -> dict:
+    """What metrics.json holds."""
+    found = {name: (shares if name == "error" else intervals)(tables[name]) for name in TITLES}
+    kept, swapped = found["swap"]["no swap"], found["swap"]["swap"]
+    n, d = training.shape
+    distances = {
+        row: measures.frechet(torch.cat(values["pooled"]), training) for row, values in tables["features"].items()
     }
-
-
-def part_colours(test: Test) -> Tensor:
-    """A baseline that knows the target's true parts: each is filled with the reference's mean colour of it. b 3 h w"""
-    rest = reduce(test.reference, "b c h w -> b c 1 1", "mean")
-    painted = torch.zeros_like(test.target)
-    for part in range(len(PARTS)):
-        here, there = (rearrange(p == part, "b h w -> b 1 h w") for p in (test.reference_parts, test.target_parts))
-        area = reduce(here.float(), "b 1 h w -> b 1 1 1", "sum")
-        colour = reduce(test.reference * here, "b c h w -> b c 1 1", "sum") / area.clamp_min(1)
-        painted += there * torch.where(area > 0, colour, rest)
-    return painted
-
-
-# --------------------------------------------------------------------------------------------------------------- tables
-
-
-def interval(values: Tensor, draws: int = 1000) -> dict[str, float]:
-    """Mean and its 95 % bootstrap interval; a NaN says that a picture had nothing to measure, and is left out."""
-    values = values[~values.isnan()].double().cpu().numpy()
-    if not len(values):
-        return dict.fromkeys(("mean", "low", "high"), float("nan"))
-    means = values[np.random.default_rng(0).integers(len(values), size=(draws, len(values)))].mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return {"mean": values.mean().item(), "low": low.item(), "high": high.item()}
-
-
-def append(rows: Rows, row: str, values: dict[str, Tensor]) -> None:
-    """Add a batch of values to a row of a table."""
-    for name, value in values.items():
-        rows.setdefault(row, {}).setdefault(name, []).append(value)
-
-
-def intervals(rows: Rows) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean and interval of every cell."""
-    return {row: {name: interval(torch.cat(v)) for name, v in columns.items()} for row, columns in rows.items()}
+    return found | {
+        "swap_ratio": {side: swapped[side]["mean"] / kept[side]["mean"] for side in kept},
+        "entities": [measures.entity_agreement(c) for c in counts],
+        "groups": [measures.entity_agreement(merge(c), tuple(GROUPS)) for c in counts],
+        "fd_people": {
+            "features": f"people parser, {d} channels of its three scales, each averaged over the picture",
+            "dimensions": d,
+            "reference": f"{n} pictures of the training split",
+            "rows": distances,
+        },
+    }
 
 
 def report(measured: dict) -> str:
     """The tables of `evaluate_people`, as text."""
-    size = "x".join(map(str, measured["size"]))
-    lines = [f"{measured['people']} held-out pairs at {size}; mean ± half of the 95 % bootstrap interval"]
-    for title in ("similarity", "seen", "swap"):
-        lines += table(title, measured[title])
-    ratio = measured["swap_ratio"]
-    lines += [f"{'swap / no swap':16}" + "".join(f"{ratio[side]:>17.3f}" for side in ("inside", "outside"))]
-    lines += table("transport", measured["transport"])
+    size, split = "x".join(map(str, measured["size"])), measured["split"]
+    lines = [f"{measured['people']} pairs of the {split} split at {size}; mean ± half of the 95 % bootstrap interval"]
+    for name, title in TITLES.items():
+        lines += table(title, measured[name]) if measured[name] else []  # a variant without maps transports nothing
+        if name == "swap":
+            ratio = measured["swap_ratio"]
+            lines += [f"{'swap / no swap':16}" + "".join(f"{ratio[side]:>17.3f}" for side in ("inside", "outside"))]
     distance = measured["fd_people"]
     lines += ["", f"FD-people, to {distance['reference']}, in features of the {distance['features']}"]
-    lines += [f"{row:16}{value:>17.3f}" for row, value in distance["rows"].items()] + [""]
-    for number, found in enumerate(measured["entities"]):
-        lines.append(f"operation {number}: mean IoU with the true parts {found['matched']:.2f} one to one, "
-                     f"{found['grouped']:.2f} grouped; tells {found['information']:.2f} of "
-                     f"{found['part_information']:.2f} bits about the part")  # fmt: skip
-    return "\n".join(lines)
+    lines += [f"{row:16}{value:>17.3f}" for row, value in distance["rows"].items()]
+    if measured["people"] < distance["dimensions"]:
+        lines += [f"warning: {measured['people']} pictures are too few for a Frechet distance in so many dimensions"]
+    return "\n".join([*lines, *_entities(measured)])
 
 
-def table(title: str, rows: dict[str, dict[str, dict[str, float]]]) -> list[str]:
-    """Lines of text: a title and the measures, then a line a row."""
-    names = list(next(iter(rows.values())))
-    lines = ["", f"{title:16}" + "".join(f"{name:>17}" for name in names)]
-    return lines + [f"{row:16}" + "".join(f"{_cell(v[name]):>17}" for name in names) for row, v in rows.items()]
-
-
-def _cell(value: dict[str, float]) -> str:
-    return f"{value['mean']:.3f} ± {(value['high'] - value['low']) / 2:.3f}"
+def _entities(measured: dict) -> list[str]:
+    """How the operations' entities agree with eight parts and with six groups: mean IoU, and bits known of all bits."""
+    titles = ("8, one to one", "8, grouped", "6, one to one", "6, grouped", "bits known")
+    lines = ["", f"{'entities':16}" + "".join(f"{title:>17}" for title in titles)]
+    for number, (parts, groups) in enumerate(zip(measured["entities"], measured["groups"], strict=True)):
+        values = [f"{found[name]:>17.3f}" for found in (parts, groups) for name in ("matched", "grouped")]
+        known = f"{parts['information']:.2f} of {parts['part_information']:.2f}"
+        lines.append(f"{f'operation {number}':16}" + "".join(values) + f"{known:>17}")
+    return lines if measured["entities"] else []

@@ -1,108 +1,166 @@
 """The protocol on photographs: SSIM, PSNR, LPIPS and FID of a model on DeepFashion, or of pictures of any system.
 
-These numbers depend on how pictures are resized, cut, rounded and compared, so all of that is said beside them.
+These numbers depend on how pictures are saved, resized, cut, rounded and compared, so all of that is said beside them.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from importlib.metadata import version
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from nted_lite.data.deepfashion import DeepFashion, Store, deepfashion_source
-from nted_lite.evaluation import measures
+from nted_lite.evaluation import backbones, measures
 from nted_lite.evaluation.files import (
     Picture,
     all_pictures,
-    find_made,
+    find_generated,
     match_pictures,
     read_picture,
     read_picture_pairs,
 )
-from nted_lite.evaluation.people import Rows, append, intervals, table
+from nted_lite.evaluation.layout import Asked, Layout, pair_layouts, set_layout
+from nted_lite.evaluation.tables import Rows, append, intervals, table
 from nted_lite.images import TOLERANCE
 from nted_lite.model import NTED
+
+LOOKED_AT = 256  # pictures from which a layout is told
+FEW = 2048
+"""Pictures below which a Frechet distance in as many dimensions has no full covariance"""
+
+LOSSY = {"JPEG", "MPO", "WEBP", "HEIF", "AVIF"}
+
+
+class Reader:
+    """Reads the pictures of one set, all in one layout, and counts what was done to them."""
+
+    def __init__(self, layout: Layout, height: int, width: int, device: torch.device | str):
+        self.layout, self.size, self.device = layout, (height, width), device
+        self.done, self.formats = Counter(), Counter()
+
+    def __call__(self, pictures: Iterable[Picture]) -> Tensor:
+        """Pictures as b 3 h w uint8."""
+        read = (read_picture(picture, *self.size, self.layout.whole) for picture in pictures)
+        found, done, formats = zip(*read, strict=True)
+        self.done.update(done)
+        self.formats.update(formats)
+        return torch.stack(found).to(self.device)
+
+    def about(self) -> dict:
+        """What the protocol says of the set."""
+        return {"pictures": self.done.total(), "files": dict(self.formats), "read": dict(self.done),
+                "layout": self.layout.said}  # fmt: skip
 
 
 @torch.no_grad()
 def evaluate_pictures(
     pairs: Iterable[tuple[Picture, Picture]], height: int, width: int, reference_set: Iterable[Picture] | None = None,
-    batch: int = 16, device: torch.device | str = "cpu",
+    batch: int = 16, device: torch.device | str = "cpu", layout: Asked = "auto",
 ) -> dict:  # fmt: skip
     """PSNR, SSIM, LPIPS and FID of any pictures against the true ones, with the protocol that was followed.
 
-    pairs          (made, true) each: files or tensors, see `read_picture`; they may be drawn as they are asked for
+    pairs          (generated, true) each: files or tensors, see `read_picture`; they may be drawn as they are asked for
     height, width  pixels at which they are compared
-    reference_set  what FID compares the made pictures with: the training pictures, as is usual; None: the true ones
-    returns        "protocol"; "measures": mean and interval of each; "fid": one number. It can be saved as JSON.
-    raises         ValueError for a broken picture, for fewer than 2 of a kind, and as `measures.backbone`
+    reference_set  what FID compares with: the training pictures, as is usual; None: the true ones
+    layout         of generated pictures that are not 11:16, see `layout.pair_layouts`
+    returns        "protocol"; "measures": mean and interval of each; "fid": one number, or None; "warnings": lines.
+                   LPIPS and FID are left out, with a warning, if what they need is not there. It can be saved as JSON.
+    raises         ValueError for a broken picture, for fewer than 2 of a kind, and for a layout that cannot be told
     """
-    network, fid = measures.lpips_network().to(device), measures.inception_distance().to(device)
+    perceptual, fid, warnings = _networks(device)
+    total, pairs = len(pairs) if isinstance(pairs, Sized) else None, iter(pairs)
+    first = list(islice(pairs, LOOKED_AT))
+    generated, truth = (Reader(found, height, width, device) for found in pair_layouts(first, height, width, layout))
     rows: Rows = {}
-    done = {"made": Counter(), "true": Counter(), "reference": Counter()}
-
-    def read(pictures: Iterable[Picture], kind: str) -> Tensor:
-        found, how = zip(*(read_picture(picture, height, width) for picture in pictures), strict=True)
-        done[kind].update(how)
-        return torch.stack(found).to(device)
-
-    for chunk in _chunks(tqdm(pairs, desc="measuring", mininterval=5), batch):
-        made, true = (read([pair[side] for pair in chunk], kind) for side, kind in enumerate(("made", "true")))
-        fid.update(made, real=False)
-        if reference_set is None:
+    for chunk in _chunks(tqdm(chain(first, pairs), desc="measuring", total=total, mininterval=5), batch):
+        of_generated, of_truth = zip(*chunk, strict=True)
+        made, true = generated(of_generated), truth(of_truth)
+        if fid:
+            fid.update(made, real=False)
+        if fid and reference_set is None:
             fid.update(true, real=True)
-        made, true = made / 127.5 - 1, true / 127.5 - 1
-        append(rows, "", {
-            "psnr": measures.psnr(made, true),
-            "ssim": measures.ssim(made, true),
-            "lpips": measures.lpips(made, true, network),
-        })
-    if reference_set is None:
-        done["reference"] = done["true"]
-    else:
-        for chunk in _chunks(tqdm(reference_set, desc="reference set", mininterval=5), batch):
-            fid.update(read(chunk, "reference"), real=True)
-    for kind, how in done.items():
-        if how.total() < 2:
-            raise ValueError(f"{how.total()} {kind} pictures: FID and intervals need 2 or more")
-    protocol = {"size": [height, width], **_protocol(done, reference_set is None)}
-    return {"protocol": protocol, "measures": intervals(rows)[""], "fid": fid.compute().item()}
+        append(rows, "", _measure(made / 127.5 - 1, true / 127.5 - 1, perceptual))
+    sets = {"generated": generated, "true": truth, "reference": truth}
+    if reference_set is not None:
+        pictures = iter(reference_set)
+        first = list(islice(pictures, LOOKED_AT))
+        sets["reference"] = Reader(set_layout(first, height, width, layout, "reference"), height, width, device)
+        for chunk in _chunks(tqdm(chain(first, pictures), desc="reference set", mininterval=5), batch):
+            read = sets["reference"](chunk)
+            if fid:
+                fid.update(read, real=True)
+    warnings += _warnings(sets)
+    protocol = _protocol(sets, height, width)
+    protocol |= {name: "left out" for name, network in (("lpips", perceptual), ("fid", fid)) if network is None}
+    return {
+        "protocol": protocol,
+        "measures": intervals(rows)[""], "fid": fid.compute().item() if fid else None, "warnings": warnings,
+    }  # fmt: skip
+
+
+def _networks(device: torch.device | str) -> tuple[nn.Module | None, nn.Module | None, list[str]]:
+    """Those of LPIPS and of FID, and why one is None: a line that is shown at once, for the measuring may take long."""
+    found, warnings = [], []
+    for name, build in (("LPIPS", backbones.lpips), ("FID", backbones.inception_distance)):
+        try:
+            found.append(build().to(device))
+        except ValueError as error:
+            found.append(None)
+            warnings.append(f"{name} is left out: {error}")
+            logging.getLogger(__name__).warning(warnings[-1])
+    return *found, warnings
+
+
+def _measure(made: Tensor, true: Tensor, perceptual: nn.Module | None) -> dict[str, Tensor]:
+    """The measures of pictures b 3 h w in -1..1; -> b each"""
+    found = {"psnr": measures.psnr(made, true), "ssim": measures.ssim(made, true)}
+    return found | ({"lpips": measures.lpips(made, true, perceptual)} if perceptual else {})
 
 
 def evaluate_folder(
     pictures: Path, truth: Path | None = None, data: Path | None = None, reference_set: Path | None = None,
-    height: int = 256, device: torch.device | str = "cpu",
+    height: int = 256, device: torch.device | str = "cpu", layout: Asked = "auto",
 ) -> dict:  # fmt: skip
-    """Measure pictures that some system made.
+    """Measure pictures that some system generated.
 
-    pictures       a folder, or a file of lines `made,true`
+    pictures       a folder, or a file of lines `generated,true`
     truth          folder of the true pictures, under the same names
     data           instead: folder of a prepared DeepFashion, whose test pairs are looked for in `pictures`
     reference_set  folder of pictures for FID; None: the training pictures of `data`, else the true pictures
+    layout         of generated pictures that are not 11:16
     """
-    reference = all_pictures(reference_set) if reference_set else None
-    if pictures.is_dir() and data:
-        test = DeepFashion(data, height, "test")
-        made = find_made(pictures, [(sources[0], target) for target, sources in test.items])
-        true = (_stored(test.store, item.target) for item in test.items)
-        pairs, reference = zip(made, true, strict=True), reference or _training_set(data, height)
-    elif pictures.is_dir():
-        if truth is None:
-            raise ValueError(f"{pictures}: give --truth, a folder with the true pictures, or --data")
-        pairs = match_pictures(pictures, truth)
-    else:
+    if not pictures.exists():
+        raise ValueError(f"{pictures}: no such folder, nor file of lines `generated,true`")
+    if truth and (data or not pictures.is_dir()):
+        raise ValueError("the true pictures are said twice: --truth is for a folder of --pictures, without --data")
+    reference, names = all_pictures(reference_set) if reference_set else None, ""
+    if data and reference is None:
+        reference = _training_set(data, height)
+    if not pictures.is_dir():
         pairs = read_picture_pairs(pictures)
-    return evaluate_pictures(pairs, height, height * 11 // 16, reference, device=device)
+    elif data:
+        test = DeepFashion(data, height, "test")
+        found = find_generated(pictures, [(sources[0], target) for target, sources in test.items])
+        pairs = zip(found, (_stored(test.store, item.target) for item in test.items), strict=True)
+    elif truth:
+        pairs, names = match_pictures(pictures, truth)
+    else:
+        raise ValueError(f"{pictures}: give --truth, a folder with the true pictures, or --data")
+    measured = evaluate_pictures(pairs, height, height * 11 // 16, reference, device=device, layout=layout)
+    measured["protocol"] |= {"names": f"matched as {names}"} if names else {}
+    return measured
 
 
 @torch.no_grad()
 def evaluate_deepfashion(model: NTED, data: Path, reference_set: Path | None = None, batch: int = 16) -> dict:
-    """Make every test pair of a prepared DeepFashion with a model, and measure it; arguments as `evaluate_folder`."""
+    """Generate every test pair of a prepared DeepFashion, and measure it; arguments as `evaluate_folder`."""
     height, width, device = model.config.height, model.config.width, next(model.parameters()).device
     test = DeepFashion(data, height, "test")
     load = deepfashion_source(test)
@@ -134,28 +192,59 @@ def _chunks(items: Iterable, size: int) -> Iterator[list]:
         yield chunk
 
 
-def _protocol(done: dict[str, Counter], against_true: bool) -> dict:
+def _warnings(sets: dict[str, Reader]) -> list[str]:
+    """What makes the numbers mean less than they seem to, a line each. Raises ValueError for fewer than 2 of a kind."""
+    counts = {kind: read.done.total() for kind, read in sets.items()}
+    for kind, count in counts.items():
+        if count < 2:
+            raise ValueError(f"{count} {kind} pictures: FID and intervals need 2 or more")
+    lines, ours = [], sets["generated"].formats.keys()
+    for kind in ("true", "reference")[: 1 if sets["reference"] is sets["true"] else 2]:
+        theirs = sets[kind].formats.keys()
+        if ours != theirs and LOSSY & (ours | theirs):
+            said = f"the generated pictures are {' and '.join(ours)} and the {kind} ones {' and '.join(theirs)}"
+            lines.append(f"{said}: what lossy compression changes counts in FID and SSIM; save all of them as PNG")
+    few = min(counts["generated"], counts["reference"])
+    if few < FEW:
+        lines.append(f"{few} pictures are too few for FID, whose {FEW:,} dimensions need as many at the very least")
+    return lines
+
+
+def _protocol(sets: dict[str, Reader], height: int, width: int) -> dict:
     """What somebody needs to know to get the same numbers."""
     return {
-        "pictures": done["made"].total(), **{kind: dict(how) for kind, how in done.items()},
+        "size": [height, width], **{kind: read.about() for kind, read in sets.items() if kind != "reference"},
         "colours": "RGB of 8 bits, floats rounded to them; transparency on white",
         "resize": "bicubic, antialiased (Pillow)",
-        "crop": f"largest centred window of the right shape, if width/height is off by more than {TOLERANCE:.0%}",
+        "crop": f"largest centred window of the right shape, if width/height is off by more than {TOLERANCE:.0%}; "
+                "of what was squeezed, all",
         "psnr": "peak 1, over RGB; equal pictures count as 100 dB",
         "ssim": "11x11 Gaussian window, sigma 1.5, data range 1, mean over RGB",
         "lpips": "AlexNet, in -1..1, at this size",
         "fid": "Inception (torch-fidelity), 2048 features, uint8 resized to 299x299 bilinearly, antialiased",
-        "fid reference": f"{done['reference'].total()} " + ("true pictures" if against_true else "pictures of a set"),
+        "fid reference": "the true pictures" if sets["reference"] is sets["true"] else sets["reference"].about(),
         "interval": "95 %, bootstrap of the mean over pictures",
-        "versions": {name: version(name) for name in ("torch", "torchmetrics", "torch-fidelity", "pillow")},
+        "versions": _versions("torch", "torchmetrics", "torch-fidelity", "pillow"),
     }  # fmt: skip
 
 
+def _versions(*names: str) -> dict[str, str]:
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 def report(measured: dict) -> str:
-    """The protocol and the measures, as text."""
+    """The protocol, the measures and what to beware of, as text."""
     lines = [f"{name:16}{_plain(value)}" for name, value in measured["protocol"].items()]
-    return "\n".join([*lines, *table("", {"": measured["measures"]}), f"FID {measured['fid']:.4f}"])
+    fid = "FID is left out" if measured["fid"] is None else f"FID {measured['fid']:.4f}"
+    warnings = [f"warning: {line}" for line in measured["warnings"]]
+    return "\n".join([*lines, *table("", {"": measured["measures"]}), fid, *warnings])
 
 
 def _plain(value: object) -> str:
-    return ", ".join(f"{name} {v}" for name, v in value.items()) if isinstance(value, dict) else str(value)
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{name} {_plain(v)}" if v != {} else name for name, v in value.items())

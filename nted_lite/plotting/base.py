@@ -17,7 +17,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from nted_lite.control import confusion
+from nted_lite.entities import confusion
 from nted_lite.images import picture
 from nted_lite.people import PARTS
 from nted_lite.pose import JOINTS, LIMBS, stick_figures

@@ -1,9 +1,14 @@
-"""Weights that other projects publish: found in torch hub's cache, downloaded into it, and never used unchecked."""
+"""Where weights lie: torch hub's cache, the Hugging Face hub, and this repository."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import torch
+from huggingface_hub import snapshot_download
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+"""The files of a model's folder"""
 
 
 def weights(url: str, begins: str, file: Path | None = None) -> Path:
@@ -30,6 +35,27 @@ def weights(url: str, begins: str, file: Path | None = None) -> Path:
         found = f"its sha256 begins with {digest[:8]}, not {begins}"
         raise ValueError(f"{file}: damaged, or another file: {found}; replace it by {url}")
     return file
+
+
+def model_folder(source: str | Path, **options) -> Path:
+    """A folder that should hold a model: the one that is named, or a download from the Hugging Face hub.
+
+    source   a folder, or a hub id: "user/name"
+    options  of `huggingface_hub.snapshot_download`: revision, token, cache_dir ...
+    raises   ValueError, in one line, if it is neither
+    """
+    name = Path(source).as_posix()
+    if Path(source).is_dir():
+        return Path(source)
+    wanted = f"give a folder with {CONFIG} and {WEIGHTS}, a published .pt file, or a hub id (user/name)"
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or re.search(r"\.(pt|pth|ckpt|bin|safetensors)$", name):
+        raise ValueError(f"{name}: no such checkpoint; {wanted}")
+    try:
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **options))
+    except Exception as error:  # the hub's own errors, and those of every layer of the network below it
+        why = str(error).split("\n")[0].strip()[:160] or type(error).__name__
+        here = f"{name}: no such checkpoint here, nor could it be had from the hub"
+        raise ValueError(f"{here} ({why}); {wanted}") from error
 
 
 def shipped(name: str) -> Path:

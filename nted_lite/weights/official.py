@@ -1,16 +1,18 @@
 """The published checkpoints: what their tensors are called here.
 
 A published file is a `torch.save` dictionary of `net_G`, `net_D` (names behind `module.`), `net_G_ema` and the states
-of optimisers. It is opened as plain tensors only (`weights_only=True`), so a file can never run code.
+of optimisers. Our own names are read, too.
 """
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from nted_lite.weights.files import open_tensors
 
 GENERATOR_NAMES = (  # applied one after the other: published name -> ours
     (r"^target_image_renderer\.convs\.", "renderer.stages."),
@@ -39,6 +41,9 @@ DISCRIMINATOR_NAMES = (
     (r"^final_linear\.1\.", "logit."),
 )
 
+WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+")
+"""What training on several GPUs and compiling put before names, sometimes more than once"""
+
 
 def read(source: "str | Path | Mapping", network: str) -> Mapping[str, Tensor]:
     """The tensors of one network of a published checkpoint, under their published names.
@@ -48,37 +53,21 @@ def read(source: "str | Path | Mapping", network: str) -> Mapping[str, Tensor]:
     raises   ValueError, in one line, if the file cannot be read safely or has no such network
     """
     if not isinstance(source, Mapping):
-        source = _open(Path(source))
+        source = open_tensors(Path(source))
     if any(isinstance(value, Mapping) for value in source.values()):
         if network not in source:
             raise ValueError(f"the checkpoint has no {network!r}; it has {', '.join(map(str, source))}")
         source = source[network]
-    strangers = [name for name, value in source.items() if not isinstance(value, Tensor)]
+    strangers = [name for name, value in source.items() if not isinstance(value, Tensor | np.ndarray)]
     if strangers:
         raise ValueError(f"{network}: not a tensor: {', '.join(map(str, strangers))}")
-    return {name.removeprefix("module."): value for name, value in source.items()}
-
-
-def _open(path: Path) -> Mapping:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes the readers raise nearly anything
-        wanted = re.search(r"GLOBAL (\S+)", str(error))  # the class or function that a pickle asks for
-        reason = f"it holds a {wanted[1]}" if wanted else type(error).__name__
-        raise ValueError(f"{path}: not a file of plain tensors, or damaged ({reason})") from error
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{path}: holds a {type(found).__name__}, not a dictionary of tensors")
-    return found
+    return {WRAPPERS.sub("", name): torch.as_tensor(value) for name, value in source.items()}
 
 
 def load(module: nn.Module, published: Mapping[str, Tensor], names: tuple) -> None:
     """Copy published tensors into a module.
 
-    published  their name -> tensor; the blur kernels, which are constants here, are passed over
+    published  their name -> tensor, of any floating type; the blur kernels, which are constants here, are passed over
     names      GENERATOR_NAMES or DISCRIMINATOR_NAMES
     raises     ValueError that names every missing tensor, every unused one and every one of another shape
     """
@@ -98,6 +87,7 @@ def load(module: nn.Module, published: Mapping[str, Tensor], names: tuple) -> No
         for name, tensor in wanted.items()
         if name in state and state[name].shape != tensor.shape
     ]
+    problems += [f"{theirs[name]} is {t.dtype}" for name, t in state.items() if not t.is_floating_point()]
     if problems:
         raise ValueError("the checkpoint does not fit this configuration; " + "; ".join(problems))
     module.load_state_dict(state)

@@ -1,0 +1,112 @@
+"""What becomes of measures: which file they are kept in, and the table of all shipped models."""
+
+import json
+from pathlib import Path
+
+from nted_lite.evaluation.tables import Interval, cell
+from nted_lite.images import write_file
+
+COLUMNS = {
+    "PSNR, dB": ("similarity", "psnr", 2), "SSIM": ("similarity", "ssim", 3),
+    "person, PSNR": ("similarity", "person_psnr", 2), "L1 seen": ("seen", "seen", 3),
+    "L1 unseen": ("seen", "unseen", 3), "patterns, fine": ("patterns", "fine", 3), "coarse": ("patterns", "coarse", 3),
+}  # fmt: skip
+"""Columns that models and baselines have: title -> table of metrics.json, measure, digits"""
+
+BASELINES = {"copy": "copying the photo", "part colours": "an oracle: true parts in the photo's mean colours"}
+
+HEAD = """# Results
+
+Written by `nted-lite evaluate --all`, from the `metrics.json` of every model. Held-out synthetic people of the test
+split; mean ± half of the 95 % bootstrap interval over people. A column without ± is one number for all of them.
+
+- *L1* on the person: surface that the photo shows, and surface that it does not.
+- *patterns*: correlation with the true pattern inside patterned garments, fine (stripes, checks, dots) and coarse.
+- *transport*: share of a pixel's texture that comes from the right part of the body, best operation.
+- *entities*: mean IoU with six groups (skin is one of them) and with the eight parts, textures grouped, best operation.
+- *swap*: what exchanging the top leaves of the error inside the garment, and makes of it outside.
+- *FD*: Frechet distance to training people in the people parser's features.
+"""
+
+
+def keep(measured: dict, file: Path, asked: bool = False) -> str:
+    """Save measures as JSON, unless that would lose others. -> a line that says what was done
+
+    asked  somebody named this very file; otherwise, measures that are there are replaced only by those of the same kind
+           of pictures, and of at least as many
+    """
+    there = None if asked else _read(file)
+    if there is not None:
+        (kind, count), (ours, number) = about(there), about(measured)
+        if kind != ours or count > number:
+            return (f"not written: {file} holds measures of {count:,} {kind}, these are of {number:,} {ours}; "
+                    f"--out FILE keeps them elsewhere, --out {file} replaces those")  # fmt: skip
+    write_file(file, (json.dumps(measured, indent=2) + "\n").encode())
+    return f"written to {file}"
+
+
+def _read(file: Path) -> dict | None:
+    if not file.exists():
+        return None
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def about(measured: dict) -> tuple[str, int]:
+    """What measures are of, and of how many: ("people of the test split at 64x44", 1024)"""
+    if "people" in measured:
+        return f"people of the {measured['split']} split at {_size(measured)}", measured["people"]
+    if "protocol" in measured:
+        protocol = measured["protocol"]
+        count = protocol.get("generated", {}).get("pictures", protocol.get("pictures", 0))
+        return f"pictures at {_size(protocol)}", count
+    return "something else", 0
+
+
+def _size(measured: dict) -> str:
+    return "x".join(map(str, measured["size"]))
+
+
+def markdown(models: dict[str, dict]) -> str:
+    """The table of models: name -> what its metrics.json holds. Baselines come first, once for each size.
+
+    What an earlier version did not measure is a dash.
+    """
+    titles = ["", "size", "people", *COLUMNS, "transport", "entities, 6 / 8", "swap in / out", "FD"]
+    lines = [HEAD, f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
+    sizes: set[str] = set()
+    for name, measured in models.items():
+        if _size(measured) not in sizes:
+            sizes.add(_size(measured))
+            lines += [_line(title, measured, row, ["", "", ""]) for row, title in BASELINES.items()]
+        lines.append(_line(f"**{name}**", measured, "model", _of_model(measured)))
+    return "\n".join(lines) + "\n"
+
+
+def _line(title: str, measured: dict, row: str, of_model: list[str]) -> str:
+    cells = [_cell(measured.get(table, {}).get(row, {}).get(name), digits) for table, name, digits in COLUMNS.values()]
+    distance = measured.get("fd_people", {"rows": {}})["rows"].get(row)
+    people = f"{measured['people']:,}"
+    return f"| {' | '.join([title, _size(measured), people, *cells, *of_model, _plain(distance)])} |"
+
+
+def _cell(value: Interval | None, digits: int) -> str:
+    return "-" if value is None else cell(value, digits)
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _of_model(measured: dict) -> list[str]:
+    """The columns that only a model with textures has: transport, entities, swap."""
+    found = [row["accuracy"] for row in measured.get("transport", {}).values()]
+    best = [max((f["grouped"] for f in measured.get(name, [])), default=None) for name in ("groups", "entities")]
+    ratio = measured.get("swap_ratio", {})
+    return [
+        _cell(max(found, key=lambda value: value["mean"], default=None), 3),
+        " / ".join(map(_plain, best)),
+        " / ".join(_plain(ratio.get(side)) for side in ("inside", "outside")),
+    ]

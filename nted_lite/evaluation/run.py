@@ -1,0 +1,73 @@
+"""The command `evaluate`: what is measured, and where the measures are kept."""
+
+import json
+from pathlib import Path
+
+from nted_lite.checkpoint import load_model
+from nted_lite.devices import pick
+from nted_lite.evaluation import people as synthetic
+from nted_lite.evaluation import photos, results
+from nted_lite.features import people_parser
+from nted_lite.images import write_file
+from nted_lite.weights import hub
+
+PEOPLE = 1024
+USES = {
+    "with --all": {"people"},
+    "with --pictures": {"truth", "data", "reference_set", "height", "layout"},
+    "on photographs": {"data", "reference_set", "preset"},
+    "on synthetic people": {"people", "split", "preset"},
+}
+"""The options that each way of measuring reads, beside --checkpoint, --pictures, --device and --out"""
+
+
+def evaluate(
+    checkpoint: Path | None, pictures: Path | None, everything: bool, device: str, out: Path | None, options: dict
+) -> None:
+    """Measure, print, and keep; for the options, which are None if not given, see `nted_lite.cli.evaluate`."""
+    if [bool(checkpoint), bool(pictures), everything].count(True) != 1:
+        raise ValueError("give one of --checkpoint, a model; --pictures, what a model generated; --all, shipped models")
+    given = {name: value for name, value in options.items() if value is not None}
+    way = "with --all" if everything else "with --pictures" if pictures else (
+        "on photographs" if "data" in given else "on synthetic people")  # fmt: skip
+    useless = [f"--{name.replace('_', '-')}" for name in given if name not in USES[way]]
+    if "preset" in given and checkpoint and not checkpoint.is_file():
+        useless.append("--preset (a folder says itself what model it holds)")
+    if useless:
+        raise ValueError(f"{', '.join(useless)}: not used {way}")
+    chosen = pick(device)
+    if everything:
+        return _all(given.get("people", PEOPLE), chosen, out)
+    if pictures:
+        measured = photos.evaluate_folder(pictures, device=chosen, **given)
+    else:
+        model = load_model(checkpoint, *([given.pop("preset")] if "preset" in given else []), device=chosen)
+        if way == "on photographs":
+            measured = photos.evaluate_deepfashion(model, **given)
+        else:
+            measured = synthetic.evaluate_people(model, people_parser(), **{"people": PEOPLE, **given})
+    print((photos if "protocol" in measured else synthetic).report(measured))
+    print(_keep(measured, checkpoint or pictures, out))
+
+
+def _keep(measured: dict, beside: Path, out: Path | None) -> str:
+    if out:
+        return results.keep(measured, out, asked=True)
+    if not beside.exists():  # a hub id
+        return "not written: --out FILE keeps these measures"
+    return results.keep(measured, (beside if beside.is_dir() else beside.parent) / "metrics.json")
+
+
+def _all(people: int, device, out: Path | None) -> None:
+    """Measure every shipped model, and write the table of all of them."""
+    parser = people_parser()
+    folders = sorted(file.parent for file in hub.shipped("").glob(f"*/{hub.CONFIG}"))
+    for folder in folders:
+        print(folder.name)
+        measured = synthetic.evaluate_people(load_model(folder, device=device), parser, people)
+        print(results.keep(measured, folder / "metrics.json"))
+    known = {folder.name: json.loads((folder / "metrics.json").read_text()) for folder in folders}
+    known = {name: measured for name, measured in known.items() if "people" in measured}
+    out = out or hub.shipped("RESULTS.md")
+    write_file(out, results.markdown(known).encode())
+    print(f"written to {out}")
