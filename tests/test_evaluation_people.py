@@ -66,6 +66,7 @@ def parser():
     return PeopleParser().eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [64, 128])
 def test_evaluation_is_complete(small, parser, rows):
     large = ModelConfig((8, 8, 8, 8), (3, 4, 5, 0), (1, 3, 3, 3), (8, 8, 8, 8, 8, 8))
@@ -123,12 +124,14 @@ def test_held_out_people_are_those_of_their_numbers(tiny):
     assert changed.any() and (changed & background).float().mean() < 0.1
 
 
+@pytest.mark.slow
 def test_real_pictures_are_nearest_in_distribution(small):
     """A copy of the photo is a picture of the same kind; the mean image and an untrained model's are none."""
     distances = evaluate_people(NTED(small).eval(), people_parser(), people=32)["fd_people"]["rows"]
     assert distances["copy"] < min(distances[row] for row in ("model", "mean image", "part colours"))
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_the_answer(parser):
     """What it draws is the target and its maps are the parts: nothing is wrong, and all texture arrives."""
     tests = held_out(torch.arange(6), preset("people-64").model)

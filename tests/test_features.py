@@ -81,6 +81,7 @@ def test_vgg_equals_its_layers_by_hand(trusted):
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_vgg_equals_torchvision(tmp_path, monkeypatch):
     torchvision = pytest.importorskip("torchvision")
     vgg = torchvision.models.vgg
