@@ -47,7 +47,7 @@ class ModelConfig:
     pose_skips: bool = False
     """whether the renderer reads the skeleton encoder's features at every resolution instead of only at 16 rows"""
     fine_pose: bool = False
-    """whether the pose map resolves the distance to each limb below one pixel, see `nted_lite.pose.limb_nearness`"""
+    """whether the pose map locates limbs to a fraction of a pixel, see `nted_lite.pose.limb_nearness`"""
 
     def __post_init__(self):
         _lists_to_tuples(self)
@@ -109,8 +109,7 @@ class LossWeights:
     adversarial: float = 0.0
     """logistic GAN loss of the generator"""
     parts: float = 0.0
-    """warm start: cross-entropy of the maps with the ground-truth parts, which only synthetic people have (a departure
-    from the paper)"""
+    """warm start: cross-entropy of maps with ground-truth parts, for synthetic people only (not in the paper)"""
 
 
 @dataclass(frozen=True)
@@ -132,8 +131,7 @@ class TrainConfig:
     lr: float = 2e-3
     """learning rate of the generator's Adam"""
     discriminator_lr: float = 2e-3
-    """learning rate of the discriminator's Adam; for lazy R1, it is scaled by 16/17 and its betas (0, 0.99) are adapted
-    likewise"""
+    """learning rate of the discriminator's Adam; it and the betas (0, 0.99) are corrected by 16/17 for lazy R1"""
     betas: tuple[float, float] = (0.9, 0.99)
     """betas of the generator's Adam"""
     warm_up: int = 0

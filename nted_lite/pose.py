@@ -120,14 +120,14 @@ def limb_nearness(keypoints: Tensor, visible: Tensor, height: int, width: int) -
 
 
 def stick_figures(pose: Tensor) -> Tensor:
-    """The figures in pose maps, in OpenPose's colours on white. b 20 h w -> b 3 h w in -1..1"""
-    figure = pose[:, :3].flip(1)  # the map holds blue first
+    """The stick figures of pose maps, in OpenPose's colours on white. b 20 h w -> b 3 h w in -1..1"""
+    figure = pose[:, :3].flip(1)  # the map's channels are B, G, R
     drawn = reduce(figure, "b c h w -> b 1 h w", "max")
     return torch.where(drawn > 0, figure, 1.0) * 2 - 1
 
 
 def check(keypoints: Tensor, visible: Tensor | None, height: int, width: int) -> Tensor:
-    """The joints that are there, b 18 bool; one ValueError for each kind of bad input of `pose_map`."""
+    """Check the input of `pose_map`. -> the joints that are present, b 18 bool; ValueError for any bad input"""
     there = present(keypoints)
     if not (keypoints.abs() <= 10_000).all():
         raise ValueError("keypoints must be numbers within 10,000 pixels of the frame; one is NaN, infinite or beyond")

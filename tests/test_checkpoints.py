@@ -281,7 +281,7 @@ def bad_checkpoint(folder, kind):
 )
 def test_a_bad_checkpoint_is_named(tmp_path, kind, message):
     path = bad_checkpoint(tmp_path, kind)
-    another, none = "no published people-64; give another file or preset", "describes no model"
+    another, none = "not a published people-64 model; use another file or preset", "describes no model"
     assert one_line(load_model, path, "people-64").startswith(message.format(path, another=another, none=none))
 
 
