@@ -1,4 +1,4 @@
-"""`python -m nted_lite` is `nted-lite`; torchrun starts it so."""
+"""`python -m nted_lite` is the same as `nted-lite`; torchrun starts it this way."""
 
 from nted_lite.cli import main
 

@@ -1,7 +1,8 @@
-"""Files that are whole or not there: what a training writes, and how it reads it again.
+"""What training writes and reads back, safe against crashes; and loading the model of any checkpoint.
 
-A machine may die at any moment, also while it writes. So a file is written under another name, forced to the disk, and
-then renamed: the old content or the new, never a half. Everything is safetensors, which cannot run code.
+A machine may die at any moment, even in the middle of writing. So each file is written under another name, flushed to
+the disk, and then renamed: there is either the old content or the new, never half of it. All tensors are stored as
+safetensors, a format that cannot run code.
 """
 
 import json
@@ -26,9 +27,9 @@ from nted_lite.weights import hub
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping | None = None) -> None:
-    """Write tensors, and a small dictionary that JSON can hold, as one safetensors file.
+    """Write tensors, and a small JSON-serialisable dictionary, as one safetensors file.
 
-    Raises OSError in one line if that fails, on a full disk say; the file that was there before stays as it was.
+    Raises OSError, in one line, if that fails, for example because the disk is full; an earlier file stays intact.
     """
     aside = path.with_name(path.name + ".new")
     try:
@@ -37,25 +38,25 @@ def write(path: Path, tensors: Mapping[str, Tensor], about: Mapping | None = Non
         save_file(tensors, aside, {"about": json.dumps(about or {})})
         put_in_place(aside, path)
     except (OSError, SafetensorError) as error:
-        kept = "; the one written before it is whole" if path.is_file() else ""
+        kept = "; the previous one is intact" if path.is_file() else ""
         with suppress(OSError):
             aside.unlink()
         raise OSError(f"{path}: could not be written ({error}){kept}") from error
 
 
 def put_in_place(aside: Path, path: Path) -> None:
-    """Force a finished file to the disk, then give it its name: a step that cannot be seen half done."""
+    """Flush a finished file to the disk, then give it its name, atomically."""
     with open(aside, "rb+") as file:
         os.fsync(file.fileno())
     os.replace(aside, path)
-    if os.name == "posix":  # the new name is safe once the folder is on the disk, too
+    if os.name == "posix":  # the new name survives a crash once the folder is flushed, too
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """What `write` wrote, on the CPU. Raises ValueError in one line if the file is damaged."""
+    """What `write` wrote: tensors on the CPU, and the dictionary. Raises ValueError, in one line, if it is damaged."""
     try:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get("about", "{}"))
@@ -65,9 +66,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def save_model(model: NTED, folder: Path) -> None:
-    """Write config.json and model.safetensors, each whole or not at all, as `NTED.from_pretrained` reads them.
+    """Write config.json and model.safetensors for `NTED.from_pretrained`, each completely or not at all.
 
-    Raises OSError in one line if that fails; the files that were there before stay as they were.
+    Raises OSError, in one line, if that fails; earlier files stay intact.
     """
     aside = folder / "new"
     try:
@@ -81,13 +82,14 @@ def save_model(model: NTED, folder: Path) -> None:
 
 
 def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
-    """Adam's two averages and its count of every parameter: "parameter number.name" -> tensor."""
+    """Adam's two averages and step count for every parameter: "parameter number.name" -> tensor."""
     state = optimiser.state_dict()["state"]
     return {f"{number}.{name}": value for number, values in state.items() for name, value in values.items()}
 
 
 def load_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Undo `optimiser_tensors`. The learning rate and the betas stay as they are: they come from the configuration."""
+    """The inverse of `optimiser_tensors`; learning rate and betas are left alone, as they come from the configuration.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split(".")
@@ -99,9 +101,10 @@ RECORD, VERSION = "train.json", 2
 
 
 def write_record(folder: Path, record: Mapping, changed_at: int | None = None) -> None:
-    """Keep the options of a training beside it, as train.json.
+    """Write the options of a training run to train.json in its folder.
 
-    changed_at  the step at which options were changed: the record until then is kept, as train-until-STEP.json
+    changed_at  the step at which options were changed, if they were: the previous record is kept as
+                train-until-STEP.json
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / RECORD
@@ -114,7 +117,7 @@ def write_record(folder: Path, record: Mapping, changed_at: int | None = None) -
 
 
 def read_record(folder: Path) -> dict:
-    """The options with which a training was started. Raises ValueError, in one line, if they are not there or old."""
+    """The options that a run was started with. Raises ValueError, in one line, if they are missing or outdated."""
     file = folder / RECORD
     if not file.is_file():
         raise ValueError(f"{file}: nothing to resume there; start without --resume")
@@ -129,7 +132,7 @@ def read_record(folder: Path) -> dict:
 
 
 def differences(before: Mapping, after: Mapping) -> list[str]:
-    """A line for each option that is not what it was: "train.lr: 0.004 -> 0.0005"."""
+    """One line for each option that has changed: "train.lr: 0.004 -> 0.0005"."""
     old, new = (dict(_flat(record)) for record in (before, after))
     return [f"{name}: {old.get(name)} -> {value}" for name, value in new.items() if old.get(name) != value]
 
@@ -144,7 +147,9 @@ def _flat(values: object, name: str = "") -> Iterator[tuple[str, object]]:
 
 
 def config_of(checkpoint: str | Path, otherwise: ModelConfig) -> ModelConfig:
-    """The configuration of a checkpoint; a published file says none, so `otherwise`. Raises ValueError as `load_model`.
+    """The configuration of a checkpoint, or `otherwise` for a published file, which does not contain one.
+
+    Raises ValueError like `load_model`.
     """
     if _folder_of(checkpoint).is_file():
         return otherwise
@@ -153,7 +158,7 @@ def config_of(checkpoint: str | Path, otherwise: ModelConfig) -> ModelConfig:
 
 
 def _folder_of(checkpoint: str | Path) -> Path:
-    """The folder of a model, also if one of the files in it is named; any other path as it is."""
+    """The folder of a model, even if the path names one of the files in it; any other path unchanged."""
     path = Path(checkpoint)
     return path.parent if path.name in (hub.CONFIG, hub.WEIGHTS) and (path.parent / hub.CONFIG).is_file() else path
 
@@ -163,9 +168,10 @@ def load_model(checkpoint: str | Path, preset: str = "fashion-256", device: str 
 
     checkpoint  a folder with config.json and model.safetensors; a hub id, "user/name"; or a published .pt, .pth or
                 .safetensors file
-    preset      the preset that a published file was trained with; a folder says it itself
-    raises      ValueError, in one line, for a checkpoint that is missing, damaged or of another preset, an unknown
-                preset, and a device that is not there
+    preset      the preset that a published file was trained with; a folder contains its own configuration
+    returns     the model in evaluation mode, on `device`
+    raises      ValueError, in one line, if the checkpoint is missing, damaged or from another preset, if the preset is
+                unknown, or if the device is not available
     """
     file, config = _folder_of(checkpoint), model_config(preset)
     if file.is_file():
@@ -175,7 +181,7 @@ def load_model(checkpoint: str | Path, preset: str = "fashion-256", device: str 
             if str(error).startswith(f"{file}: "):  # it cannot be opened
                 raise
             why = shorten(reason(error), 300, placeholder=" ...")
-            raise ValueError(f"{file}: no published {preset}; give another file or preset ({why})") from error
+            raise ValueError(f"{file}: not a published {preset} model; use another file or preset ({why})") from error
     else:
         model = NTED.from_pretrained(file)
     try:

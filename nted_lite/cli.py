@@ -1,4 +1,4 @@
-"""`nted-lite`: every command of the package, made from the same dataclasses that the package uses."""
+"""Train, run and measure NTED models. `nted-lite COMMAND --help` explains the options of a command."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from nted_lite.variants import VARIANTS
 
 
 def main() -> None:
-    """Run a command; bad input ends in one clear line."""
+    """Run a command; bad input ends with one clear line."""
     try:
         commands = {
             "demo": demo, "evaluate": evaluate, "train": train_command(), "train-parser": train_parser,
@@ -26,11 +26,11 @@ def main() -> None:
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
         sys.exit(f"nted-lite: {error}")
     except KeyboardInterrupt:
-        sys.exit("nted-lite: stopped; `nted-lite train --resume` continues a training from its last checkpoint")
+        sys.exit("nted-lite: stopped; `nted-lite train --resume` continues a training run from its last checkpoint")
 
 
 def _peek(option: str) -> str | None:
-    """The value of an option in the command line, `--option value` or `--option=value`; None if it is not there."""
+    """The value of an option on the command line, `--option value` or `--option=value`; None if it is not given."""
     for word, after in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
         if word == option:
             return after
@@ -40,10 +40,10 @@ def _peek(option: str) -> str | None:
 
 
 def train_command():
-    """The command `train`. Its options' defaults are looked up before they are parsed.
+    """The command `train`, whose options are generated from ModelConfig and TrainConfig.
 
-    They are those of the preset and, for the model, of the checkpoint to start from; or, when a training is resumed,
-    all those that it was started with.
+    Their defaults depend on other options, so these are looked up first: the defaults come from the preset and, for
+    the model, from the checkpoint of --init; or, on --resume, from the options that the run was started with.
     """
     if sys.argv[1:2] == ["train"] and "--resume" in sys.argv and (folder := _peek("--out")):
         known = checkpoint.read_record(Path(folder))
@@ -66,19 +66,19 @@ def train_command():
         mixed_precision: Literal["no", "bf16", "fp16"] = known["mixed_precision"],
         resume: bool = False,
     ) -> None:
-        """Train a preset, on one process or, started by torchrun, on many.
+        """Train a model, in one process or, when started by torchrun, in many.
 
         Args:
             out: folder for the checkpoint, TensorBoard scalars and sample grids
-            preset: people-64, people-128, people-64-k5, fashion-256 or fashion-512, or the name of a variant
-            data: folder of a prepared DeepFashion (default: synthetic people, rendered on the fly)
+            preset: people-64, people-128, people-64-k5, fashion-256, fashion-512, or the name of a variant
+            data: folder with prepared DeepFashion; if omitted, synthetic people, rendered on the fly
             model: changes to the preset's model
             config: changes to the preset's training
-            init: start from these weights: a folder with config.json, a published .pt file, or a hub id
-            vgg19: file of VGG-19's weights (default: torch hub's cache, filled from the net)
-            device: cpu, cuda, cuda:1, mps (default: the GPU if there is one)
-            mixed_precision: bf16 or fp16 for GPUs that have it, bf16 for some CPUs
-            resume: continue the training in `out`, with all the options that it was started with
+            init: weights to start from: a folder with config.json, a published .pt file, or a hub id (user/name)
+            vgg19: file with VGG-19's weights; if omitted, torch hub's cache, downloaded when needed
+            device: cpu, cuda, cuda:1, mps; if omitted, the GPU if there is one
+            mixed_precision: bf16 or fp16 on GPUs that support it, bf16 on some CPUs
+            resume: continue the run in --out, with all the options that it was started with
         """
         from nted_lite import training
         from nted_lite.devices import accelerator
@@ -91,7 +91,7 @@ def train_command():
         }  # fmt: skip
         changed = checkpoint.differences(known, record) if resume else []
         if resume and preset != known["preset"]:
-            raise ValueError(f"{out}: is a training of {known['preset']}, not of {preset}; leave --preset out")
+            raise ValueError(f"{out}: is a run of {known['preset']}, not of {preset}; omit --preset")
         machine = accelerator(device, mixed_precision)
         source, preview = sources(data, model.height, config.seed)
         features = feature_network(config.features, vgg19)
@@ -128,26 +128,27 @@ def evaluate(
     device: str = "cpu",
     out: Path | None = None,
 ) -> None:
-    """Measure a model, or pictures that some model generated.
+    """Measure a model, or pictures that any model has generated.
 
-    A model is measured on synthetic people with full ground truth, beside the baselines; with --data, on DeepFashion.
-    That and pictures in a folder are measured by SSIM, PSNR, LPIPS and FID. The protocol is printed with the numbers.
+    Models are measured on synthetic people with full ground truth, next to simple baselines, or with --data on
+    DeepFashion. DeepFashion and pictures in a folder are measured by SSIM, PSNR, LPIPS and FID, and the protocol is
+    printed with the numbers.
 
     Args:
         checkpoint: a folder with config.json and model.safetensors, a published .pt file, or a hub id (user/name)
-        pictures: folder of generated pictures, or a file of lines `generated,true`
+        pictures: folder of generated pictures, or a file with lines `generated,true`
         everything: measure every shipped model, and write the table checkpoints/RESULTS.md
-        people: how many synthetic people, numbers 0, 1, 2 ... of the split (default: 1024)
-        split: of the synthetic people: test (default), or validation, on which choices are made
-        data: folder of a prepared DeepFashion, whose test pairs the checkpoint generates, or are found in `pictures`
-        truth: folder of the true pictures, under the same names as in `pictures`
-        reference_set: folder of pictures for FID (default: the training pictures of `data`, else the true pictures)
-        height: rows of the pictures, which are compared at height x height * 11 / 16 (default: 256)
-        layout: how pictures that are not 11:16 came to be that: padded, or squeezed (default: auto, which finds out)
-        preset: the preset that a published checkpoint was trained with (default: fashion-256)
+        people: number of synthetic people; if omitted, 1024
+        split: split of the synthetic people: test (if omitted), or validation, the one for making choices
+        data: folder with prepared DeepFashion; its test pairs are generated by --checkpoint, or found in --pictures
+        truth: folder with the ground truth, under the same names as in --pictures
+        reference_set: folder of pictures for FID; if omitted, the training pictures of --data, else the ground truth
+        height: rows at which pictures are compared; there are height * 11 / 16 columns; if omitted, 256
+        layout: how pictures that are not 11:16 came about: padded or squeezed; if omitted, it is detected
+        preset: the preset that a published checkpoint was trained with; if omitted, fashion-256
         device: cpu, cuda, cuda:1 ...
-        out: file for the measures, as JSON; with --all, for the table (default: metrics.json beside the model or the
-            pictures, where it replaces measures of as many pictures or fewer)
+        out: JSON file for the measures, or with --all, file for the table; if omitted, metrics.json next to the model
+            or the pictures, unless it holds measures of more pictures
     """
     from nted_lite.evaluation import run
 
@@ -177,26 +178,26 @@ def transfer(
     batch: int = 8,
     device: str = "cpu",
 ) -> None:
-    """Re-pose people in your own files: one photo and one pose, or a list of pairs.
+    """Re-pose people in your own photos: one photo and one pose, or a list of pairs.
 
     Args:
-        checkpoint: a folder with config.json and model.safetensors, or a published .pt file
+        checkpoint: a folder with config.json and model.safetensors, a published .pt file, or a hub id (user/name)
         reference: photo of the person, of any size
-        keypoints: file of the pose: 18 lines `x y` as published, or of OpenPose, ControlNet, COCO, MMPose, YOLO, PATN,
-            NumPy; text, JSON, .npy or csv with 18, 25 or 17 joints
-        pairs: instead of both, a file of lines `target,source[,source ...]`
-        images: folder of the pictures named in `pairs`
-        poses: folder of their key points under the same names, or one file with the poses of all
-        out: the picture to write, ending in .png; with `pairs`, a folder
+        keypoints: file with the pose, in any common format (OpenPose, ControlNet, COCO, MMPose, YOLO, PATN, NumPy, or
+            18 lines `x y` as published), with 18, 25 or 17 joints
+        pairs: instead of --reference and --keypoints, a file with lines `target,source[,source ...]`
+        images: folder with the pictures named in --pairs
+        poses: folder with their key points, under the same names, or one file with the poses of all
+        out: the picture to write, ending in .png; with --pairs, a folder
         preset: the preset that a published checkpoint was trained with
-        frame: the image whose pixel coordinates the key points use: 256 (256x256, as published), WIDTHxHEIGHT, or
-            picture (with `pairs`, the target's in `images`); auto is what the file says, else 256 if the numbers fit
-        posed: that image, if it is another file; then --frame may be omitted
-        name: which picture's pose, if `keypoints` holds those of several pictures
-        person: which person of a file with several, counted from 0 (default: the one that extends furthest)
+        frame: the image whose pixel coordinates the key points use: 256 (256x256, as published), WIDTHxHEIGHT,
+            picture (with --pairs, the target's in --images), or auto: as the file says, or 256 if the numbers fit
+        posed: that image itself, if you have it; --frame may then be omitted
+        name: the picture whose pose to use, if --keypoints holds those of several pictures
+        person: which person, counted from 0, if there are several; if omitted, the one with the largest extent
         min_confidence: joints with a lower confidence count as missing
         sheet: write reference, stick figure and result side by side
-        batch: pictures that go through the model together
+        batch: number of pictures that go through the model together
         device: cpu, cuda, cuda:1 ...
     """
     from nted_lite.checkpoint import load_model
@@ -207,7 +208,7 @@ def transfer(
     if not (all(single) and not any(many) or all(many) and not any(single)):
         raise ValueError("give --reference and --keypoints, or --pairs, --images and --poses")
     if pairs and (posed or name):
-        raise ValueError("--posed and --name are for a single pose; --pairs knows the names, and has --frame picture")
+        raise ValueError("--posed and --name are for a single pose; --pairs has the names, and takes --frame picture")
     pose = PoseOptions(frame, person, min_confidence)
     if reference:
         job = Job(reference, keypoints, out, pose, posed, name)
@@ -215,16 +216,16 @@ def transfer(
         print(f"written to {out}")
     else:
         model = load_model(checkpoint, preset, device)
-        made = transfer_pairs(model, pairs, images, poses, out, batch, sheet, pose)
-        print(f"{made} pictures written to {out}")
+        count = transfer_pairs(model, pairs, images, poses, out, batch, sheet, pose)
+        print(f"{count} pictures written to {out}")
 
 
 def demo(out: Path = Path("build/demo"), people: int = 128) -> None:
-    """Re-pose and re-dress people whom the shipped model has never seen.
+    """Re-pose and re-dress people whom the shipped model has never seen, and print its measures.
 
     Args:
         out: folder for the pictures
-        people: how many of them the table of measures is made from
+        people: number of people that the measures are averaged over
     """
     from nted_lite.demo import run
 
@@ -232,11 +233,11 @@ def demo(out: Path = Path("build/demo"), people: int = 128) -> None:
 
 
 def train_parser(out: Path, steps: int = 1500) -> None:
-    """Train the people parser, the network of the perceptual loss on synthetic people.
+    """Train the people parser, the network behind the perceptual loss on synthetic people.
 
     Args:
         out: folder for its weights and metrics.json
-        steps: optimiser steps of 16 people
+        steps: optimiser steps, each on a batch of 16 people
     """
     from safetensors.torch import save_file
 

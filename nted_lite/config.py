@@ -1,21 +1,21 @@
-"""Every choice of a model and of a training, as frozen dataclasses, and the named presets.
+"""Every choice about a model and its training, as frozen dataclasses, and the named presets.
 
-Tuples run from coarse to fine: entry 0 belongs to 16 rows, entry 1 to 32, and so on up to the image's own. They are
-saved as JSON beside the weights, and the command line is made from them.
+Tuples run from coarse to fine: entry 0 is for 16 rows, entry 1 for 32, and so on up to the height of the image. The
+dataclasses are saved as JSON beside the weights, and the command line is generated from them.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 POSE_CHANNELS = 20
-"""A stick figure in three colours and one channel for each of the 17 limbs"""
+"""A stick figure in RGB plus one channel for each of the 17 limbs"""
 
 OLD_NAMES = {"temperature": "logit_scale"}
-"""Fields of ModelConfig as earlier versions called them"""
+"""Names of ModelConfig's fields in earlier versions -> their names today"""
 
 
 def _lists_to_tuples(config: object) -> None:
-    """Undo what JSON does to tuples, in a frozen dataclass that is just being made."""
+    """Turn the lists that JSON makes of tuples back into tuples, in a frozen dataclass under construction."""
     for item in fields(config):
         if isinstance(getattr(config, item.name), list):
             object.__setattr__(config, item.name, tuple(getattr(config, item.name)))
@@ -23,21 +23,21 @@ def _lists_to_tuples(config: object) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What NTED and its discriminator are made of.
+    """The architecture of NTED and its discriminator.
 
     The fields from `logit_scale` on are departures from the paper, off by default and in the `fashion-...` presets.
     """
 
     channels: tuple[int, ...] = (64, 64, 32)
-    """width of the networks at 16, 32, 64 ... rows; its length says how large the image is"""
+    """width of the networks at 16, 32, 64 ... rows; the number of entries determines the size of the image"""
     textures: tuple[int, ...] = (8, 16, 0)
-    """k, the number of semantic entities at 16, 32, 64 ... rows; 0 is a resolution without them"""
+    """k, the number of semantic entities at 16, 32, 64 ... rows; 0 for a resolution without any"""
     kernels: tuple[int, ...] = (1, 3, 3)
     """kernel size of extraction and distribution at 16, 32, 64 ... rows"""
     discriminator_channels: tuple[int, ...] = (64, 64, 64, 64, 32)
     """width of the discriminator at 4, 8, 16 ... rows"""
     logit_scale: float = 1.0
-    """factor on the extraction logits: above 1 the maps are sharper from the start"""
+    """factor on the extraction logits: above 1, the maps are sharper from the start"""
     residuals: tuple[int, ...] = ()
     """residual blocks in each encoder at 16, 32 ... rows"""
     renderer_residuals: tuple[int, ...] = ()
@@ -45,9 +45,9 @@ class ModelConfig:
     coordinates: bool = False
     """whether both encoders also read a y and an x channel"""
     pose_skips: bool = False
-    """whether the renderer reads the skeleton encoder's features at every resolution, and not only at 16 rows"""
+    """whether the renderer reads the skeleton encoder's features at every resolution instead of only at 16 rows"""
     fine_pose: bool = False
-    """whether the pose map says how near each limb is to a fraction of a pixel, see `nted_lite.pose.limb_nearness`"""
+    """whether the pose map locates limbs to a fraction of a pixel, see `nted_lite.pose.limb_nearness`"""
 
     def __post_init__(self):
         _lists_to_tuples(self)
@@ -59,13 +59,13 @@ class ModelConfig:
         if self.textures[-1]:
             raise ValueError(f"textures {self.textures}: the finest resolution cannot have any, so end with 0")
         if not all(size % 2 for size in self.kernels):
-            raise ValueError(f"kernels {self.kernels}: only odd sizes keep the size of the features")
+            raise ValueError(f"kernels {self.kernels}: use odd sizes; only they preserve the size of the features")
         if len(self.discriminator_channels) != len(self.channels) + 2:
             raise ValueError(f"discriminator_channels needs {len(self.channels) + 2} widths, at 4, 8, 16 ... rows")
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "ModelConfig":
-        """The configuration that a config.json holds. Names of earlier versions are still read.
+        """The configuration stored in a config.json; field names of earlier versions are still accepted.
 
         Raises ValueError that names every unknown key.
         """
@@ -88,16 +88,16 @@ class ModelConfig:
 
     @property
     def width(self) -> int:
-        """Columns of the image; people stand in 16:11."""
+        """Columns of the image; every image is 16:11, upright."""
         return self.height * 11 // 16
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each loss counts, on its own; 0 leaves it out, its computation included."""
+    """The weight of each loss; a loss with weight 0 is not even computed."""
 
     reconstruction: float = 15.0
-    """attention reconstruction: the maps' own estimate of the target"""
+    """attention reconstruction: L1 between the target and what the maps alone reconstruct of it"""
     pixel: float = 10.0
     """L1 between the pixels"""
     perceptual: float = 1.0
@@ -109,7 +109,7 @@ class LossWeights:
     adversarial: float = 0.0
     """logistic GAN loss of the generator"""
     parts: float = 0.0
-    """warm start: cross-entropy of the maps with the true parts, which only synthetic people have (a departure)"""
+    """warm start: cross-entropy of maps with ground-truth parts, for synthetic people only (not in the paper)"""
 
 
 @dataclass(frozen=True)
@@ -119,50 +119,50 @@ class TrainConfig:
     steps: int = 10_000
     """optimiser steps"""
     pairs: int = 4
-    """pairs in a step, over all processes; each is used in both directions, so images = 2 x pairs"""
+    """pairs per step, over all processes; each is used in both directions, so images = 2 x pairs"""
     accumulate: int = 1
-    """gradient-accumulation steps: a process goes through its pairs in this many portions, to use less memory"""
+    """gradient-accumulation steps: each process splits its pairs into this many portions, to use less memory"""
     draw_ahead: int = 8
-    """steps whose people are drawn together, which is faster than one step's at a time"""
+    """number of steps whose people are rendered together, which is faster than step by step"""
     features: str = "people-parser"
-    """network of the perceptual loss: people-parser (drawn people) or vgg19 (photographs)"""
+    """network of the perceptual loss: people-parser (synthetic people) or vgg19 (photographs)"""
     perceptual_scales: int = 1
-    """sizes at which features are compared: the picture's own, a half of it, a quarter ..."""
+    """number of sizes at which features are compared: full, half, quarter ..."""
     lr: float = 2e-3
     """learning rate of the generator's Adam"""
     discriminator_lr: float = 2e-3
-    """learning rate of the discriminator's Adam; it and the betas (0, 0.99) are scaled by 16/17 for lazy R1"""
+    """learning rate of the discriminator's Adam; it and the betas (0, 0.99) are corrected by 16/17 for lazy R1"""
     betas: tuple[float, float] = (0.9, 0.99)
     """betas of the generator's Adam"""
     warm_up: int = 0
     """steps over which both learning rates rise from 0"""
     decay: float = 0.3
-    """share of the steps, at the end, over which both learning rates fall to 0 (half a cosine)"""
+    """fraction of the steps, at the end, over which both learning rates fall to 0 (half a cosine)"""
     ema: float = 0.998
-    """decay per step of the averaged weights, which are the model that is used"""
+    """decay per step of the averaged weights (EMA), which are the model that is saved and used"""
     weights: LossWeights = field(default_factory=LossWeights)
     adversarial_start: int = 20_000
     """step at which the adversarial loss begins"""
     r1: float = 10.0
-    """R1 gradient penalty on real images"""
+    """weight of the R1 gradient penalty on real images"""
     r1_every: int = 16
-    """steps from one R1 penalty to the next; each counts this many times"""
+    """steps between R1 penalties; each is multiplied by this number to make up for it (lazy R1)"""
     texture_dropout: float = 0.0
-    """chance of each texture to be hidden from a picture in the first steps (a departure from the paper if not 0)"""
+    """probability that a texture is hidden from an image in the first steps (a departure from the paper if not 0)"""
     texture_dropout_steps: int = 1000
-    """steps with texture dropout"""
+    """number of first steps with texture dropout"""
     parts_steps: int = 1800
     """steps over which the warm start decays to 0"""
     seed: int = 0
-    """of weights and of chance; the synthetic people of a step are the same for every seed"""
+    """seed of the initial weights and of all randomness; the synthetic people of a step do not depend on it"""
     log_every: int = 50
-    """steps between scalars"""
+    """steps between logged scalars"""
     sample_every: int = 1000
     """steps between sample grids"""
     checkpoint_every: int = 500
     """steps between checkpoints"""
     compile: bool = False
-    """whether the generator and the feature network are compiled (not the discriminator: R1 differentiates it twice)"""
+    """whether to compile the generator and the feature network (not the discriminator: R1 differentiates it twice)"""
 
     def __post_init__(self):
         _lists_to_tuples(self)
@@ -177,7 +177,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Preset:
-    """A model and the training that suits it."""
+    """A model and the training configuration that suits it."""
 
     model: ModelConfig
     train: TrainConfig
@@ -267,12 +267,12 @@ PRESETS = {
 
 
 def preset(name: str) -> Preset:
-    """A named preset. Raises ValueError that lists the names if there is none of that name."""
+    """The preset of that name. Raises ValueError that lists all names if there is no such preset."""
     if name not in PRESETS:
         raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def model_config(name_or_config: "str | ModelConfig") -> ModelConfig:
-    """A preset's model, or the configuration itself."""
+    """The model configuration of a preset, given its name; a ModelConfig is returned unchanged."""
     return preset(name_or_config).model if isinstance(name_or_config, str) else name_or_config

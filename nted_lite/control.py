@@ -1,7 +1,7 @@
-"""Appearance control: dress one person in another one's garment by exchanging neural textures.
+"""Appearance control: dress one person in somebody else's garment by exchanging neural textures.
 
-NTED (2204.06160), section 3.4. The textures of a model that nobody told about parts are found by looking at where the
-renderer puts them: those that lie on the garment are taken from the second person.
+NTED (2204.06160), section 3.4. The model was never told about parts of the body, so the textures of a garment are found
+by where the renderer puts them: those that lie on the garment are taken from the second person.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,23 +16,23 @@ from nted_lite.model import NTED, Rendering, Textures
 from nted_lite.people import PARTS
 
 Maps = Sequence[Sequence[Tensor]]
-"""Distribution maps b k h w of several pictures, each with all its operations"""
+"""Distribution maps, b k h w, of several pictures, each with one map per operation"""
 
 
 def select(distributions: Maps, masks: Sequence[Tensor], threshold: float = 3.0) -> list[Tensor]:
-    """Which textures make an area of interest, by the paper's rule: those that paint much of the area.
+    """Which textures make up an area of interest, by the paper's rule: those that paint a large share of the area.
 
-    distributions  of each picture (reference and garment, say): b k h w an operation
-    masks          of each picture: b H W, bool, its area of interest
+    distributions  for each picture (such as reference and garment), b k h w per operation
+    masks          for each picture, b H W, bool: its area of interest
     threshold      a texture is chosen if its mean share of the area is at least `threshold / k` in any of the pictures
-    returns        b k an operation: 1 where the texture is chosen, else 0
+    returns        b k per operation: 1 if the texture is chosen, else 0
     """
     largest = _largest(_mean_over, distributions, masks)
     return [(share >= threshold / share.shape[1]).float() for share in largest]
 
 
 def select_pure(distributions: Maps, masks: Sequence[Tensor], purity: float = 0.5) -> list[Tensor]:
-    """Which textures make an area of interest: those that paint little else. Arguments and result as `select`.
+    """Which textures make up an area of interest: those that paint little else. Arguments and result as in `select`.
 
     purity  a texture is chosen if at least this share of what it paints lies in the area, in any of the pictures;
             0.5 was chosen on the validation split of the synthetic people
@@ -44,13 +44,13 @@ def select_pure(distributions: Maps, masks: Sequence[Tensor], purity: float = 0.
 
 
 def _largest(measure: Callable, distributions: Maps, masks: Sequence[Tensor]) -> list[Tensor]:
-    """A measure of (map, mask) for each operation, the larger of the pictures' values. -> b k an operation"""
+    """A measure of (map, mask) for each operation, the maximum over the pictures. -> b k per operation"""
     each = [[measure(d, mask) for d in operations] for operations, mask in zip(distributions, masks, strict=True)]
     return [torch.stack(values).amax(0) for values in zip(*each, strict=True)]
 
 
 def _covered(distribution: Tensor, mask: Tensor) -> Tensor:
-    """The share of each of the map's positions that a mask b H W covers. -> b 1 h w"""
+    """How much of each of the map's positions a mask, b H W, covers, 0..1. -> b 1 h w"""
     mask = rearrange(mask.float(), "b h w -> b 1 h w")
     return F.interpolate(mask, size=distribution.shape[-2:], mode="area")
 
@@ -70,7 +70,7 @@ def _inside(distribution: Tensor, mask: Tensor) -> Tensor:
 def fuse(reference: Textures, garment: Textures, coefficients: Sequence[Tensor]) -> Textures:
     """Move from the reference's textures towards the garment's: `T_r + a (T_g - T_r)`.
 
-    coefficients  a: b k (or k) an operation; 0 keeps the reference's texture, 1 takes the garment's
+    coefficients  a, b k (or k) per operation: 0 keeps the reference's texture, 1 takes the garment's
     """
     vectors = tuple(
         torch.lerp(r, g, a[..., None]) for r, g, a in zip(reference.vectors, garment.vectors, coefficients, strict=True)
@@ -88,14 +88,14 @@ def wear(
     model: NTED, parser: PeopleParser, reference: Tensor, garment: Tensor, pose: Tensor, part: str = "top",
     choose: Callable = select_pure,
 ) -> tuple[Rendering, list[Tensor]]:  # fmt: skip
-    """The reference person in a pose, wearing the garment of another.
+    """The reference person in a pose, wearing somebody else's garment.
 
-    reference  b 3 h w   who
-    garment    b 3 h w   whose garment
-    pose       b 20 h w  in which pose
-    part       one of PARTS: what to take over
-    choose     `select_pure` or `select`: which textures make the garment
-    returns    the rendering, and the coefficients b k an operation that were chosen for it
+    reference  b 3 h w   -1..1, the person
+    garment    b 3 h w   -1..1, the person whose garment to take
+    pose       b 20 h w  0..1, see `NTED.pose_map`
+    part       one of PARTS: the garment
+    choose     `select_pure` or `select`: decides which textures make up the garment
+    returns    the rendering, and the coefficients, b k per operation, that were chosen for it
     """
     textures = [model.extract(image) for image in (reference, garment)]
     renderings = [model.render(pose, t) for t in textures]
@@ -107,9 +107,9 @@ def exchange(
     model: NTED, parser: PeopleParser, textures: Sequence[Textures], renderings: Sequence[Rendering], pose: Tensor,
     part: str = "top", choose: Callable = select_pure,
 ) -> tuple[Rendering, list[Tensor]]:  # fmt: skip
-    """What `wear` does once both people's textures are extracted, and rendered in the pose; for the rest see there.
+    """The second half of `wear`, once both people's textures are extracted and rendered in the pose.
 
-    A variant without maps has nothing to choose by: it changes nothing.
+    A variant of the model without maps cannot choose textures, so nothing is changed.
     """
     if not renderings[0].distribution:
         return renderings[0], []

@@ -17,16 +17,16 @@ SHOWN = (0, 1, 2, 3, 4, 5, 6, 7)
 
 @torch.no_grad()
 def run(out: Path, people: int = 128) -> None:
-    """Draw the pictures into `out`, print the measures over this many held-out pairs, and say what to do next."""
+    """Write the pictures to `out`, print the measures over this many held-out people, and say what to do next."""
     model = load_model(shipped("people-64"))
     parser = people_parser()
     test = held_out(torch.tensor(SHOWN), model.config)
-    made = model(test.reference, test.pose)
+    generated = model(test.reference, test.pose)
     worn, _ = wear(model, parser, test.reference, test.donor, test.pose, "top")
     figures = {
-        "repose.png": plotting.show_transfer(test.reference, test.pose, made.image, test.target),
-        "swap.png": plotting.show_swap(test.reference, test.donor, made.image, worn.image, test.swapped),
-        "entities.png": plotting.show_entities(test.target, test.target_parts, made.distribution),
+        "repose.png": plotting.show_transfer(test.reference, test.pose, generated.image, test.target),
+        "swap.png": plotting.show_swap(test.reference, test.donor, generated.image, worn.image, test.swapped),
+        "entities.png": plotting.show_entities(test.target, test.target_parts, generated.distribution),
     }
     out.mkdir(parents=True, exist_ok=True)
     for name, figure in tqdm(figures.items(), desc="drawing", disable=None):
@@ -34,8 +34,8 @@ def run(out: Path, people: int = 128) -> None:
     print(report(evaluate_people(model, parser, people)))
     print(f"""
 Pictures of people the model has never seen:
-  {out / "repose.png"}     one photo, another pose
-  {out / "swap.png"}       the same person in another one's top
-  {out / "entities.png"}   what its textures paint, beside the true parts
+  {out / "repose.png"}     each person in another pose
+  {out / "swap.png"}       each person in somebody else's top
+  {out / "entities.png"}   what each texture paints, next to the ground-truth parts
 
 Next: `make lab` opens the course (start with 00_tour), `make train` trains your own model.""")

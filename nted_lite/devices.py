@@ -1,4 +1,4 @@
-"""Which device and how many processes: what was asked for is used, or refused in one line, and never ignored."""
+"""Choosing the device and the number of processes: a request is honoured or refused in one line, never ignored."""
 
 import os
 
@@ -9,7 +9,7 @@ from nted_lite.images import reason
 
 
 def pick(name: str) -> torch.device:
-    """A device by its name: "cpu", "cuda", "cuda:1", "mps" ... Raises ValueError, in one line, if it is not there."""
+    """The device of that name: "cpu", "cuda", "cuda:1", "mps" ... Raises ValueError, in one line, if it is unusable."""
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
@@ -19,13 +19,13 @@ def pick(name: str) -> torch.device:
 
 
 def accelerator(device: str = "", mixed_precision: str = "no") -> Accelerator:
-    """What a training runs on: one process, or all those that a launcher has started.
+    """The Accelerator for training in this process, or in all the processes that a launcher has started.
 
-    device           "" takes the GPU if there is one; see `pick`
-    mixed_precision  no, bf16 or fp16
+    device           see `pick`; "" means the GPU if there is one, else the CPU
+    mixed_precision  "no", "bf16" or "fp16"
 
-    Raises ValueError, in one line, for a device or a precision that is not there, and for processes that would not
-    form one training.
+    Raises ValueError, in one line, if the device or the precision is not available, and if the processes would not
+    train together.
     """
     chosen = pick(device) if device else None
     processes, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
@@ -34,25 +34,26 @@ def accelerator(device: str = "", mixed_precision: str = "no") -> Accelerator:
         raise ValueError("`accelerate launch --cpu` starts one process where several were wanted: use torchrun")
     launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if launched not in ("no", mixed_precision):
-        raise ValueError(f"accelerate launch says {launched}, --mixed-precision says {mixed_precision}: say the same")
+        raise ValueError(f"accelerate launch says {launched}, but --mixed-precision {mixed_precision}: make them agree")
     if processes > 1 and kind == "mps":
-        raise ValueError(f"{processes} processes cannot share one Apple GPU: start one, or give --device cpu")
+        raise ValueError(f"{processes} processes cannot share one Apple GPU: start only one, or use --device cpu")
     if processes > 1 and kind == "cuda":
         if chosen and chosen.index is not None:
             raise ValueError(f"{processes} processes cannot all use {device}: omit --device, and each takes its own")
         if torch.cuda.device_count() < local:
-            raise ValueError(f"{local} processes on this machine, but {torch.cuda.device_count()} GPUs: start fewer")
+            count = torch.cuda.device_count()
+            raise ValueError(f"{local} processes on this machine, but only {count} GPUs: start fewer")
     if mixed_precision == "fp16" and kind != "cuda":
         raise ValueError(f"fp16 needs an NVIDIA or AMD GPU, and this is {kind}: use bf16 or no")
     if mixed_precision == "bf16" and kind == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise ValueError("this GPU has no bf16: use fp16 or no")
+        raise ValueError("this GPU does not support bf16: use fp16 or no")
     if chosen and chosen.index is not None:
         os.environ["ACCELERATE_TORCH_DEVICE"] = device
-    made = Accelerator(cpu=kind == "cpu", mixed_precision=mixed_precision)
-    if made.num_processes != processes:
+    machine = Accelerator(cpu=kind == "cpu", mixed_precision=mixed_precision)
+    if machine.num_processes != processes:
         started = f"{processes} processes were started, but each would train alone"
         raise ValueError(f"{started}: start them with torchrun --nproc_per_node {local} -m nted_lite train ...")
-    return made
+    return machine
 
 
 def _has_mps() -> bool:

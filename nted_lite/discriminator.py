@@ -1,4 +1,4 @@
-"""The discriminator: StyleGAN2's residual one, which says how real an image looks."""
+"""The discriminator: StyleGAN2's residual network, which judges how real an image looks."""
 
 import math
 from pathlib import Path
@@ -13,9 +13,9 @@ from nted_lite.weights import official
 
 
 def minibatch_deviation(features: Tensor, group: int = 4) -> Tensor:
-    """Append one channel that says how much the images of a group differ: a cure for a generator that repeats itself.
+    """Append one channel that says how much the images of a group differ: a remedy for generators that lack variety.
 
-    features  b c h w   b a multiple of min(b, group); image i is in group `i mod (b / group)`
+    features  b c h w   b must be a multiple of min(b, group); image i is in group `i mod (b / group)`
     returns   b c+1 h w
 
     Karras et al. (1710.10196), section 3. Raises ValueError if the group does not divide the batch.
@@ -47,9 +47,9 @@ class Halving(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """An image to one logit: positive for real, negative for made.
+    """From an image to one logit: positive for real, negative for generated.
 
-    image    b 3 h w   -1..1, b a multiple of min(b, 4)
+    image    b 3 h w   -1..1; b must be a multiple of min(b, 4)
     returns  b 1
     """
 
@@ -62,7 +62,7 @@ class Discriminator(nn.Module):
         self.blocks = nn.Sequential(*[Halving(*pair) for pair in zip(fine_to_coarse, fine_to_coarse[1:], strict=False)])
         self.last_conv = EqualConv2d(widths[0] + 1, widths[0], 3, padding=1)
         self.last_activate = Activation(widths[0])
-        self.linear = EqualLinear(widths[0] * 4 * 2, widths[0], bias=False)  # 16:11 leaves 4 rows of 2
+        self.linear = EqualLinear(widths[0] * 4 * 2, widths[0], bias=False)  # a 16:11 image ends as 4 rows of 2
         self.linear_activate = Activation(widths[0])
         self.logit = EqualLinear(widths[0], 1)
 

@@ -1,7 +1,7 @@
-"""The encoder: an image or a pose map down to 16 rows, with neural textures taken on the way.
+"""The encoder: reduces an image or a pose map to 16 rows, and extracts neural textures on the way.
 
-Two of them make NTED's first half. The reference encoder reads the photo and extracts textures at several scales; the
-skeleton encoder reads the pose and extracts nothing. Notebook 04 builds it level by level.
+The first half of NTED consists of two of them. The reference encoder reads the photo and extracts textures at several
+scales; the skeleton encoder reads the pose and extracts nothing. Notebook 04 builds it level by level.
 """
 
 import torch
@@ -23,7 +23,7 @@ def with_coordinates(image: Tensor) -> Tensor:
 
 
 class Level(nn.Module):
-    """Half the rows, then (with textures) two extractions that read the same features with their own weights."""
+    """Halve the rows; then, at a level with textures, extract twice from the same features, with separate weights."""
 
     def __init__(self, config: ModelConfig, level: int, textures: int):
         super().__init__()
@@ -36,15 +36,17 @@ class Level(nn.Module):
         )
 
     def forward(self, features: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """b i h w -> b o h//2 w//2, [(textures b k o, extraction b k h//2 w//2), ...]"""
         features = self.residuals(self.activate(self.down(features)))
         return features, [extraction(features) for extraction in self.extractions]
 
 
 class Encoder(nn.Module):
-    """From `inputs` channels at full size to `channels[0]` at 16 rows.
+    """From `inputs` channels at full size to `channels[0]` channels at 16 rows.
 
-    returns  [b c h w ...]         the features of every resolution, coarse to fine: entry 0 has 16 rows
-             [(textures, map)...]  two per level with textures, fine to coarse: the order in which they arise
+    image    b inputs h w
+    returns  [b c h w, ...]          the features of every resolution, coarse to fine: entry 0 has 16 rows
+             [(textures, map), ...]  two per level with textures, fine to coarse: the order in which they are extracted
     """
 
     def __init__(self, config: ModelConfig, inputs: int, extracts: bool):

@@ -1,7 +1,7 @@
-"""Which semantic entity rules a pixel, and how that compares with the true parts of a body.
+"""Which semantic entity dominates a pixel, and how that compares with the ground-truth parts of the body.
 
-Nobody tells a model about parts. What its entities found is seen by counting, over many pictures, on which parts each
-of them comes out strongest.
+A model is never told about parts. To see what its entities have found, count over many pictures on which parts each of
+them is strongest.
 """
 
 from collections.abc import Iterable
@@ -17,15 +17,15 @@ GROUPS = {
     "background": ("background",), "hair": ("hair",), "skin": ("face", "arms", "legs"), "top": ("top",),
     "bottom": ("bottom",), "shoes": ("shoes",),
 }  # fmt: skip
-"""The parts by what they look like: nothing tells a model that a leg is not an arm, and both are skin"""
+"""The parts grouped by appearance: arms and legs are both skin, and nothing tells a model that they differ"""
 
 
 def confusion(distribution: Tensor, parts: Tensor) -> Tensor:
-    """How many pixels of each part each texture rules.
+    """Count the pixels of each part that each texture dominates.
 
-    distribution  b k h w; a pixel belongs to the texture with the largest share
-    parts         b H W true labels, resized (nearest) to the map
-    returns       k p     counts over the whole batch
+    distribution  b k h w  a pixel belongs to the texture with the largest share
+    parts         b H W    ground-truth labels, resized (nearest) to the map
+    returns       k p      counts over the whole batch
     """
     k = distribution.shape[1]
     code = distribution.argmax(1) * len(PARTS) + shrink(parts, distribution)
@@ -33,10 +33,10 @@ def confusion(distribution: Tensor, parts: Tensor) -> Tensor:
 
 
 def merge(counts: Tensor, groups: Iterable[Iterable[str]] = GROUPS.values()) -> Tensor:
-    """The counts of `confusion`, k p, for groups of parts. -> k g"""
+    """Add up the counts of `confusion`, k p, over groups of parts. -> k g"""
     return torch.stack([counts[:, [PARTS.index(part) for part in group]].sum(1) for group in groups], dim=1)
 
 
 def shrink(labels: Tensor, maps: Tensor) -> Tensor:
-    """Labels b H W at the size of maps b k h w (nearest)."""
+    """Resize labels, b H W, to the size of maps, b k h w (nearest). -> b h w, int64"""
     return F.interpolate(labels[:, None].float(), size=maps.shape[-2:], mode="nearest")[:, 0].long()

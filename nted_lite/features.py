@@ -1,8 +1,8 @@
 """Networks whose features say how alike two images look.
 
-The perceptual loss needs a network that knows what it is looking at. On photographs that is VGG-19, trained on a
-million labelled pictures. On synthetic people it is the *people parser*, trained in minutes on their true parts, the
-patterns and the colours of their garments: `nted-lite train-parser`. `feature_network` gives either of them, frozen.
+The perceptual loss needs a network that understands what it sees. For photographs, that is VGG-19, trained on a million
+labelled pictures. For synthetic people, it is the *people parser*, trained in minutes on their ground-truth parts and
+the patterns and colours of their garments: `nted-lite train-parser`. `feature_network` returns either of them, frozen.
 """
 
 from dataclasses import dataclass
@@ -24,22 +24,22 @@ GARMENTS = ("top", "bottom")
 WIDTHS = (16, 32, 64)
 
 VGG_STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))
-"""VGG-19 up to relu5_1: channels and number of convolutions of each stage; a pooling parts two stages"""
+"""VGG-19 up to relu5_1: channels and number of convolutions of each stage, with pooling between stages"""
 
 VGG_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
-VGG_SHA256 = "dcbb9e9d"  # how the hash of that file begins
+VGG_SHA256 = "dcbb9e9d"  # the first digits of that file's hash
 
 
 @dataclass(frozen=True)
 class Parsing:
-    """What the parser believes."""
+    """The predictions of the people parser."""
 
     parts: Tensor
     """b 8 h w: logits of the parts"""
     patterns: Tensor
-    """b 2 p: logits of the pattern of top and bottom"""
+    """b 2 p: logits of the patterns of top and bottom"""
     colours: Tensor
-    """b 2 6: the two RGB colours of top and bottom, 0..1"""
+    """b 2 6: the two RGB colours each of top and bottom, 0..1"""
 
 
 def _block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -54,11 +54,11 @@ def _block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 class PeopleParser(nn.Module):
-    """A small U-Net over a picture of a synthetic person.
+    """A small U-Net for pictures of synthetic people.
 
-    image    b 3 h w, -1..1, h and w multiples of 4
-    returns  the features of its three scales, finest first, each divided by its mean magnitude on real people so that
-             all of them count alike: what the perceptual loss compares
+    image    b 3 h w   -1..1, h and w multiples of 4
+    returns  [b c h w, b c h/2 w/2, b c h/4 w/4]   the features that the perceptual loss compares, each divided by its
+                       mean magnitude on ground-truth pictures, so that all scales have equal weight
     """
 
     def __init__(self):
@@ -84,7 +84,7 @@ class PeopleParser(nn.Module):
         return [f / magnitude for f, magnitude in zip(self._encode(image), self.magnitudes, strict=True)]
 
     def parse(self, image: Tensor) -> Parsing:
-        """Parts of every pixel, pattern and colours of the garments."""
+        """The part of every pixel, and the patterns and colours of the garments. image  b 3 h w, -1..1"""
         fine, middle, coarse = self._encode(image)
         middle = self.up[0](torch.cat([middle, F.interpolate(coarse, scale_factor=2.0)], dim=1))
         fine = self.up[1](torch.cat([fine, F.interpolate(middle, scale_factor=2.0)], dim=1))
@@ -98,7 +98,7 @@ class PeopleParser(nn.Module):
 
 
 def parser_loss(parsing: Parsing, people: People, view: View) -> Tensor:
-    """How wrong a parsing is: cross-entropy of parts and patterns, L1 of colours. -> scalar"""
+    """The loss of a parsing: cross-entropy of parts and patterns, plus L1 of colours. -> scalar"""
     patterns = torch.stack([people.top_pattern, people.bottom_pattern], dim=1)
     colours = rearrange(torch.stack([people.top, people.bottom], dim=1), "b g n c -> b g (n c)")
     return (
@@ -110,7 +110,7 @@ def parser_loss(parsing: Parsing, people: People, view: View) -> Tensor:
 
 @torch.no_grad()
 def parser_quality(parser: PeopleParser, height: int = 64, people: int = 512) -> dict[str, float]:
-    """Mean IoU of the parts and the share of right patterns, on people never trained on."""
+    """IoU of the parts, their mean, and the accuracy of the patterns, on people of the validation split."""
     index = torch.arange(people)
     person = sample_people(SPLITS["validation"], index)
     view = render(person, sample_poses(SPLITS["validation"], index, 0), height)
@@ -128,7 +128,13 @@ def parser_quality(parser: PeopleParser, height: int = 64, people: int = 512) ->
 
 
 def train_parser(steps: int = 1500, batch: int = 16, height: int = 64, lr: float = 3e-3, seed: int = 0) -> PeopleParser:
-    """Train the parser on people drawn on the fly; a few minutes on two CPU cores."""
+    """Train the parser on people rendered on the fly; this takes a few minutes on two CPU cores.
+
+    steps   optimiser steps
+    batch   people per step
+    height  rows of the pictures
+    lr      peak learning rate
+    """
     torch.manual_seed(seed)
     parser = PeopleParser().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(parser.parameters(), lr)
@@ -149,7 +155,7 @@ def train_parser(steps: int = 1500, batch: int = 16, height: int = 64, lr: float
 
 
 def people_parser() -> PeopleParser:
-    """The parser that ships, frozen. Raises ValueError if the checkpoint is not there."""
+    """The shipped parser, frozen. Raises ValueError if its checkpoint is missing."""
     file = shipped("people-parser") / "model.safetensors"
     if not file.is_file():
         raise ValueError(f"{file}: no people parser there; clone the repository, or run `nted-lite train-parser`")
@@ -159,11 +165,11 @@ def people_parser() -> PeopleParser:
 
 
 class VGG19(nn.Module):
-    """The convolutions of VGG-19 as far as the perceptual loss looks. Simonyan and Zisserman (1409.1556).
+    """The convolutions of VGG-19 that the perceptual loss needs. Simonyan and Zisserman (1409.1556).
 
-    image    b 3 h w, -1..1, at least 16 x 16
-    returns  [relu1_1, relu2_1, relu3_1, relu4_1, relu5_1], finest first: b c h w, where each has half the rows and
-             columns of the one before
+    image    b 3 h w   -1..1, at least 16 x 16
+    returns  [relu1_1, relu2_1, relu3_1, relu4_1, relu5_1], finest first: b c h w each, with half the rows and columns
+             of the one before
     raises   ValueError for a smaller image
 
     Parameters are named as in torchvision, `features.N.weight`, so that its weights fit.
@@ -177,11 +183,11 @@ class VGG19(nn.Module):
                 layers.append(nn.MaxPool2d(2))
             self.returned.append(len(layers) + 1)  # the ReLU after the stage's first convolution
             for _ in range(convolutions):
-                # In place: nobody needs a convolution's output but the ReLU after it, whose own output stays as it is.
+                # In place, because only the ReLU reads the convolution's output; the ReLU's output is not overwritten.
                 layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(inplace=True)]
                 inputs = width
         self.features = nn.Sequential(*layers)
-        # Mean and deviation of ImageNet's pixels, moved from 0..1 to -1..1.
+        # Mean and standard deviation of ImageNet's pixels, converted from 0..1 to -1..1.
         mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
         self.register_buffer("mean", rearrange(2 * mean - 1, "c -> 1 c 1 1"), persistent=False)
         self.register_buffer("std", rearrange(2 * std, "c -> 1 c 1 1"), persistent=False)
@@ -202,13 +208,13 @@ class VGG19(nn.Module):
 def vgg19(weights: Path | None = None) -> VGG19:
     """VGG-19 with torchvision's ImageNet weights, frozen.
 
-    weights  their file; None: the one in torch hub's cache, downloaded into it (548 MB) if it is not there
-    raises   ValueError, in one line, if the file is not there and cannot be had, or is not what it should be
+    weights  their file; None: the one in torch hub's cache, downloaded (548 MB) if it is not there yet
+    raises   ValueError, in one line, if the file is missing and cannot be downloaded, or is not the right one
     """
     try:
         file = hub.weights(VGG_URL, VGG_SHA256, weights)
     except ValueError as error:
-        raise ValueError(f"VGG-19: {error}, or choose the people parser: --features people-parser") from error
+        raise ValueError(f"VGG-19: {error}, or use the people parser: --features people-parser") from error
     network, state = VGG19(), torch.load(file, map_location="cpu", weights_only=True)
     network.load_state_dict({name: state[name] for name in network.state_dict()})  # without what follows relu5_1
     return network.eval().requires_grad_(False)
@@ -218,8 +224,8 @@ def feature_network(name: str, weights: Path | None = None) -> nn.Module:
     """The frozen network of the perceptual loss: an image b 3 h w in -1..1 -> a list of features, finest first.
 
     name     "people-parser" for synthetic people, "vgg19" for photographs
-    weights  file of VGG-19's weights, see `vgg19`; the people parser has its own
-    raises   ValueError for another name, or if the weights are not there
+    weights  file with VGG-19's weights, see `vgg19`; the people parser ships with its own
+    raises   ValueError for another name, or if the weights are not available
     """
     if name == "people-parser":
         return people_parser()

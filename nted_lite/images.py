@@ -1,7 +1,7 @@
-"""One home for pictures: reading any file, framing it for a model, and writing PNG.
+"""Pictures: reading any file, framing it for a model, and writing PNG.
 
-Every command reads through `open_picture` and frames through `Framing`, so a photo looks the same to data preparation,
-training, transfer and evaluation.
+Every command reads pictures with `open_picture` and frames them with `Framing`, so a photo looks the same to data
+preparation, training, transfer and evaluation.
 """
 
 import logging
@@ -23,10 +23,10 @@ from torch import Tensor
 from nted_lite.pose import MISSING
 
 TOLERANCE = 0.02
-"""A picture whose ratio of sides is this close to the model's is resized whole: 750 x 1101 is off by 0.9 %"""
+"""A picture whose aspect ratio is this close to the model's is resized whole: 750 x 1101 is off by 0.9 %"""
 
 MUCH = 0.6
-"""A picture that keeps less than this is worth a notice: a landscape photo is, a square one (69 %) is not"""
+"""Warn if less than this of a picture is kept: this applies to a landscape photo, but not to a square one (69 %)"""
 
 INSTEAD = {
     rb"\s*\Z": "the file is empty",
@@ -35,11 +35,11 @@ INSTEAD = {
     rb"....ftyp(hei|hev|mif1|msf1)": "it is HEIC; save it as JPEG, or open it with pip install pillow-heif",
     rb"....ftypavi": "it is AVIF; save it as JPEG, or open it with pip install --upgrade pillow",
 }
-"""How a file begins that Pillow does not know -> what it is, and what to do"""
+"""First bytes of a file that Pillow cannot read -> what it is, and what to do"""
 
 
 def reason(error: Exception) -> str:
-    """What the system or a library says, in one line."""
+    """The message of an error of the system or of a library, in one line."""
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
@@ -48,7 +48,7 @@ def reason(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Framing:
-    """The window of a picture that a model sees, and the size that it is resized to; all in pixels."""
+    """The window of a picture that a model sees, and the size to which it is resized, all in pixels."""
 
     left: int
     top: int
@@ -68,18 +68,19 @@ class Framing:
 
     @property
     def kept(self) -> float:
-        """How much of the picture is inside the window, 0..1; 1 is all of it."""
+        """The fraction of the picture inside the window, 0..1."""
         return self.width * self.height / ((self.width + 2 * self.left) * (self.height + 2 * self.top))
 
     def cut(self, image: Image.Image) -> Image.Image:
-        """What a model sees of an upright picture: the window, resized bicubically."""
+        """What a model sees of an upright picture: the window, resized with bicubic interpolation."""
         window = image.crop((self.left, self.top, self.left + self.width, self.top + self.height))
         return window.resize((self.out_width, self.out_height), Image.Resampling.BICUBIC)
 
     def apply(self, keypoints: Tensor) -> Tensor:
-        """From pixels of the picture to pixels of what the model sees; joints with -1 in x or y are missing.
+        """Convert key points from pixels of the picture to pixels of what the model sees.
 
-        keypoints  ... 18 2  ->  ... 18 2   missing joints become (-1, -1); the arithmetic is that of `to_frame`
+        keypoints  ... 18 2   a joint with -1 in x or y is missing
+        returns    ... 18 2   missing joints become (-1, -1); the arithmetic is that of `keypoints.to_frame`
         """
         corner = keypoints.new_tensor([self.left, self.top])
         scale = keypoints.new_tensor([self.out_width / self.width, self.out_height / self.height])
@@ -88,7 +89,7 @@ class Framing:
 
 
 def warn_of_cuts(framings: Mapping[Path, Framing]) -> None:
-    """Say, in one line, if pictures lose much of what is in them."""
+    """Warn, in one line, if a large part of some pictures is cut off."""
     cut = [(path, seen) for path, seen in framings.items() if seen.kept < MUCH]
     for path, seen in cut[:1]:
         used = f"{path}: only the middle {seen.width} x {seen.height} pixels, {seen.kept:.0%} of the picture, are used"
@@ -101,7 +102,7 @@ def warn_of_cuts(framings: Mapping[Path, Framing]) -> None:
 
 @cache
 def _more_formats() -> None:
-    """Read HEIC too, where the library for it is installed."""
+    """Read HEIC, too, if the library for it is installed."""
     with suppress(ImportError):
         import pillow_heif
 
@@ -110,7 +111,7 @@ def _more_formats() -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """A picture file as Pillow opens it; whatever goes wrong becomes a ValueError in one line that names the file."""
+    """A picture file as Pillow opens it; any error becomes a ValueError, in one line that names the file."""
     _more_formats()
     try:
         with Image.open(path) as image:
@@ -126,16 +127,16 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Read a picture file of any kind: upright, RGB, 8 bits.
+    """Read a picture file of any kind, as an upright RGB picture with 8 bits.
 
-    It is turned as its EXIF data say; what is transparent becomes white, and 16 bits become 8. Raises ValueError, in
-    one line that names the file, if it is missing, truncated or not a picture.
+    It is rotated according to its EXIF data, transparent areas become white, and 16 bits become 8. Raises ValueError,
+    in one line that names the file, if it is missing, truncated or not a picture.
     """
     with _opened(path) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode == "F":
             raise ValueError("its pixels are floats of unknown range; save it with 8 bits")
-        if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
+        if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 255
             image = Image.fromarray((np.asarray(image) / 257).round().clip(0, 255).astype(np.uint8))
         if image.has_transparency_data:
             image = image.convert("RGBA")
@@ -147,8 +148,8 @@ def read_image(path: Path, height: int, width: int) -> tuple[Tensor, Framing]:
     """Read a photo as a model sees it.
 
     returns  3 height width   -1..1, see `open_picture` and `Framing.cut`
-             how it was framed: `apply` brings key points along that were measured in the photo's own (upright) pixels
-    raises   ValueError as `open_picture`
+             its framing, whose `apply` converts key points in the photo's own (upright) pixels
+    raises   ValueError like `open_picture`
     """
     image = open_picture(path)
     seen = Framing.of(*image.size, height, width)
@@ -157,9 +158,9 @@ def read_image(path: Path, height: int, width: int) -> tuple[Tensor, Framing]:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a photo in its own upright pixels; only a turned one is decoded for that.
+    """Width and height of an upright photo, in pixels; a photo is decoded for this only if it is rotated.
 
-    Raises ValueError as `open_picture`.
+    Raises ValueError like `open_picture`.
     """
     with _opened(path) as opened:
         turned = opened.getexif().get(ExifTags.Base.Orientation, 1) != 1
@@ -167,7 +168,7 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def read_framing(path: Path, height: int, width: int) -> Framing:
-    """How `read_image` frames a photo. Raises ValueError as `open_picture`."""
+    """How `read_image` frames a photo. Raises ValueError like `open_picture`."""
     return Framing.of(*picture_size(path), height, width)
 
 
@@ -175,12 +176,12 @@ def read_framing(path: Path, height: int, width: int) -> Framing:
 
 
 def to_bytes(image: Tensor) -> Tensor:
-    """Pixels as a picture file holds them: floats in -1..1, any shape -> uint8 on the CPU, rounded."""
+    """Convert to the pixels of a picture file: floats in -1..1, of any shape -> uint8 on the CPU, rounded."""
     return ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 def picture(image: Tensor, scale: int = 1) -> np.ndarray:
-    """3 h w in -1..1 -> (h scale) (w scale) 3, uint8: every pixel a square."""
+    """Enlarge without smoothing: 3 h w in -1..1 -> (h scale) (w scale) 3, uint8."""
     return repeat(to_bytes(image), "c h w -> (h i) (w j) c", i=scale, j=scale).numpy()
 
 
@@ -192,12 +193,12 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def write_png(image: Tensor, path: Path) -> None:
-    """Write a picture, 3 h w in -1..1: whole or not at all. Raises ValueError that names the file."""
+    """Write a picture, 3 h w in -1..1, completely or not at all. Raises ValueError that names the file."""
     write_file(path, png(picture(image)))
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file and the folders above it: whole or not at all. Raises ValueError that names it."""
+    """Write a file, and create its folder, completely or not at all. Raises ValueError that names it."""
     aside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""The parts that StyleGAN2 is made of: equalised convolutions, the blur, and the leaky ReLU that keeps variance.
+"""The building blocks of StyleGAN2: equalised convolutions, the blur, and the variance-preserving leaky ReLU.
 
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (1912.04958). Notebooks 04 and 05 build each of
-these by hand. Everything here works on `b c h w` tensors and does not care about the memory format; on a CPU
-channels-last tensors make the blur an order of magnitude faster (`benchmarks/step.py`).
+these by hand. Everything here takes `b c h w` tensors in any memory format; on a CPU, channels-last makes the blur an
+order of magnitude faster (`benchmarks/step.py`).
 """
 
 import math
@@ -16,18 +16,18 @@ BLUR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 def blur_kernel(gain: float = 1.0) -> Tensor:
-    """The 4 x 4 low-pass filter of StyleGAN2, `[1,3,3,1]` times itself; its entries sum to `gain`."""
+    """The 4 x 4 low-pass filter of StyleGAN2, the outer product of `[1,3,3,1]` with itself; it sums to `gain`."""
     taps = torch.tensor(BLUR_TAPS)
     kernel = torch.outer(taps, taps)
     return kernel * (gain / kernel.sum())
 
 
 def blur(image: Tensor, kernel: Tensor, padding: tuple[int, int]) -> Tensor:
-    """Filter every channel on its own.
+    """Filter every channel separately.
 
     image    b c h w
     kernel   4 4
-    padding  zeros (before, after), the same on both axes
+    padding  zeros to add (before, after), the same on both axes
     returns  b c h+p-3 w+p-3   with p = before + after
     """
     before, after = padding
@@ -39,13 +39,14 @@ def blur(image: Tensor, kernel: Tensor, padding: tuple[int, int]) -> Tensor:
 
 
 def upsample(image: Tensor, kernel: Tensor) -> Tensor:
-    """Double the rows and columns: a zero after every pixel, then the blur (its kernel must sum to 4).
+    """Double the rows and columns: insert a zero after every pixel, then blur.
 
     image    b c h w
+    kernel   4 4       must sum to 4
     returns  b c 2h 2w
 
-    A transposed convolution of stride 2 is zero-insertion and filter in one step; cropping one pixel on each side
-    leaves what padding (2, 1) leaves after a zero-insertion.
+    A transposed convolution of stride 2 inserts the zeros and filters in one step; cropping one pixel on each side
+    gives the same result as inserting the zeros and then blurring with padding (2, 1).
     """
     channels = image.shape[1]
     filters = repeat(kernel.to(image.dtype), "p q -> c 1 p q", c=channels)
@@ -55,8 +56,8 @@ def upsample(image: Tensor, kernel: Tensor) -> Tensor:
 class EqualConv2d(nn.Module):
     """A convolution with an equalised learning rate: N(0, 1) weights, multiplied by `1/sqrt(fan_in)` at run time.
 
-    Adam moves every weight by about the same amount a step; storing them all at unit variance makes that the same
-    *relative* amount in every layer.
+    Adam moves every weight by about the same amount per step; storing all weights with unit variance makes that the
+    same *relative* amount in every layer.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, bias: bool = False):
@@ -86,7 +87,7 @@ class EqualLinear(nn.Module):
 
 
 class Activation(nn.Module):
-    """`leaky_relu(x + bias, 0.2) * sqrt(2)`; the factor brings the variance of a unit normal input back near one."""
+    """`leaky_relu(x + bias, 0.2) * sqrt(2)`; the factor brings the variance of a unit normal input back close to 1."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -94,7 +95,7 @@ class Activation(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """b c ... -> b c ..."""
-        gain = math.sqrt(2)  # inside, where it costs no pass of its own: leaky_relu(g x) = g leaky_relu(x) for g > 0
+        gain = math.sqrt(2)  # applied inside, which saves a pass: leaky_relu(g x) = g leaky_relu(x) for g > 0
         bias = self.bias.reshape(-1, *[1] * (features.ndim - 2))
         return F.leaky_relu_(torch.add(bias * gain, features, alpha=gain), 0.2)
 
@@ -102,7 +103,7 @@ class Activation(nn.Module):
 class DownConv2d(nn.Module):
     """Blur, then a stride-2 convolution: half the rows and columns without aliasing.
 
-    The blur's padding, `2 + (kernel - 1)` in all, makes `h` even rows exactly `h / 2` and odd ones `(h - 1) / 2`.
+    The blur is padded by `2 + (kernel - 1)` in total, so that `h` rows become exactly `h // 2`, for even and odd `h`.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3):
@@ -133,7 +134,7 @@ class UpConv2d(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions beside the identity: more depth at a small resolution. `b c h w -> b c h w`."""
+    """Two 3 x 3 convolutions in parallel to the identity: more depth at a low resolution. `b c h w -> b c h w`."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -148,5 +149,5 @@ class Residual(nn.Module):
 
 
 def residuals(channels: int, depths: tuple[int, ...], level: int) -> nn.Sequential:
-    """The residual blocks of a level: as many as `depths` says, none beyond its end."""
+    """The residual blocks of a level: `depths[level]` of them, or none if `depths` has no such entry."""
     return nn.Sequential(*[Residual(channels) for _ in range(depths[level] if level < len(depths) else 0)])

@@ -1,6 +1,6 @@
-"""One home for reading the text files that people bring: lists, pairs, key points, annotations.
+"""Reading the text files that people bring: lists, pairs, key points, annotations.
 
-They come from every system and editor, so a byte order mark, UTF-16, CRLF and blank lines are all the same to a reader.
+They come from every system and editor, so byte order marks, UTF-16, CRLF and blank lines are all handled here.
 """
 
 import codecs
@@ -15,9 +15,9 @@ MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM
 PICTURES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
 )  # fmt: skip
-"""How the files of pictures end, in either case"""
+"""Endings of picture files, in upper or lower case"""
 KEYPOINTS = ("_keypoints.json", ".txt", ".json", ".npy")
-"""How the files of key points end, in either case"""
+"""Endings of key-point files, in upper or lower case"""
 PAIR = "`target,source[,source ...]`"
 
 _ENDING = re.compile(f"({'|'.join(map(re.escape, PICTURES + KEYPOINTS))})+$", re.I)
@@ -29,7 +29,8 @@ _DEEPFASHION = re.compile(r"(?:.*/)?(?:fashion)?(WOMEN|MEN)[/-]?([A-Z]\w*?)[/-]?
 
 
 def read_text(path: str | Path) -> str:
-    """A text file in UTF-8, or in UTF-16 with its mark. Raises ValueError, in one line, for a file that is not text."""
+    """Read a text file in UTF-8, or in UTF-16 with a byte order mark. Raises ValueError, in one line, for other files.
+    """
     content = Path(path).read_bytes()
     encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
     try:
@@ -39,9 +40,9 @@ def read_text(path: str | Path) -> str:
 
 
 def read_lines(path: str | Path) -> list[tuple[int, str]]:
-    """The lines of a text file that are not blank, stripped, each with its number: 1, 2, 3 ...
+    """The non-blank lines of a text file, stripped, each with its line number, counted from 1.
 
-    Raises OSError if there is no such file, and ValueError as `read_text`.
+    Raises OSError if there is no such file, and ValueError like `read_text`.
     """
     numbered = enumerate(read_text(path).splitlines(), start=1)
     return [(number, line.strip()) for number, line in numbered if line.strip()]
@@ -51,9 +52,9 @@ def read_lines(path: str | Path) -> list[tuple[int, str]]:
 
 
 def tidy_path(name: str, folders: Sequence[str] = ()) -> str:
-    """A path in a list as this project writes it: slashes forward, no `./` or `img/` before it, no quotes around it.
+    """Normalise a path from a list: forward slashes, no leading `./` or `img/`, no quotes around it.
 
-    folders  what else is taken away from its beginning, as "disk/photos"
+    folders  further prefixes to remove, such as "disk/photos"
     """
     name = name.strip().strip("\"'").replace("\\", "/")
     for folder in folders:
@@ -62,10 +63,10 @@ def tidy_path(name: str, folders: Sequence[str] = ()) -> str:
 
 
 def picture_name(path: str) -> str:
-    """The one name of a picture, from its path or the path of its key points: "img/MEN/a.jpg" -> "MEN/a".
+    """The unique name of a picture, from its path or the path of its key points: "img/MEN/a.jpg" -> "MEN/a".
 
-    A picture of DeepFashion gets its name in that data set, whatever folder it lies in and however it was flattened:
-    "fashionWOMENDressesid0000000201_1front.png" -> "WOMEN/Dresses/id_00000002/01_1_front"
+    A picture from DeepFashion gets its name in that data set, no matter in which folder it is or how its path was
+    flattened: "fashionWOMENDressesid0000000201_1front.png" -> "WOMEN/Dresses/id_00000002/01_1_front"
     """
     name = _ENDING.sub("", tidy_path(path))
     if known := _DEEPFASHION.fullmatch(name):
@@ -76,7 +77,7 @@ def picture_name(path: str) -> str:
 
 
 def find_files(folder: Path, endings: Sequence[str]) -> list[Path]:
-    """The files below a folder with one of these endings, in either case, sorted. What is hidden is not there."""
+    """The files below a folder with one of these endings, in upper or lower case, sorted, without hidden ones."""
 
     def hidden(path: Path) -> bool:
         return any(part.startswith(".") or part == "__MACOSX" for part in path.relative_to(folder).parts)
@@ -86,7 +87,7 @@ def find_files(folder: Path, endings: Sequence[str]) -> list[Path]:
 
 
 def by_name(folder: Path, endings: Sequence[str]) -> tuple[dict[str, Path], dict[str, list[Path]]]:
-    """The files below a folder by the names of their pictures. -> those with a name of their own; those without"""
+    """The files below a folder, by picture name. -> unique names: file; names that several files share: these files"""
     found = defaultdict(list)
     for path in find_files(folder, endings):
         found[picture_name(path.relative_to(folder).as_posix())].append(path)
@@ -105,9 +106,9 @@ class Item(NamedTuple):
 
 
 def read_pairs(path: str | Path, folder: Path | None = None) -> list[tuple[int, Item]]:
-    """The items of a list of pairs, as `tidy_path` writes their paths, each with the number of its line.
+    """The items of a list of pairs, each with its line number; paths are normalised by `tidy_path`.
 
-    Raises ValueError, in one line, as `pair_lines` and for a line that is not an item.
+    Raises ValueError, in one line, like `pair_lines` and for a line that is not an item.
     """
     items = []
     for number, item in pair_lines(path, folder):
@@ -120,12 +121,12 @@ def read_pairs(path: str | Path, folder: Path | None = None) -> list[tuple[int, 
 
 
 def pair_lines(path: str | Path, folder: Path | None = None, headed: bool = False) -> list[tuple[int, Item | str]]:
-    """Every line of a list of pairs: an item, or what is wrong with the line.
+    """Every line of a list of pairs, with its number: an item, or what is wrong with the line.
 
-    path    a file of lines `target,source[,source ...]`; a header like `from,to` or `source,target` changes the order
-    folder  of the pictures: paths may begin with it
-    headed  the file comes from elsewhere, so only a header can say which column is which
-    raises  ValueError if there is no such file, if it is not text, or if its columns are not known
+    path    a file with lines `target,source[,source ...]`; a header like `from,to` or `source,target` changes the order
+    folder  folder of the pictures, which paths may start with
+    headed  whether a header is required, because the file comes from elsewhere and its order is unknown
+    raises  ValueError if there is no such file, if it is not text, or if its columns cannot be identified
     """
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such list of pairs")
@@ -154,7 +155,8 @@ def pair_lines(path: str | Path, folder: Path | None = None, headed: bool = Fals
 
 
 def _cells(line: str, folders: Sequence[str]) -> list[str]:
-    """The paths of a line. Some spreadsheets write semicolons or tabs for commas, or fill short lines up with them."""
+    """The paths in a line. Some spreadsheets write semicolons or tabs instead of commas, or pad short lines with them.
+    """
     mark = next((mark for mark in ",;\t" if mark in line), ",")
     cells = [tidy_path(cell, folders) for cell in next(csv.reader([line], delimiter=mark, skipinitialspace=True))]
     while cells and not cells[-1]:
@@ -163,21 +165,21 @@ def _cells(line: str, folders: Sequence[str]) -> list[str]:
 
 
 def _is_header(cells: list[str], below: Sequence[str] = ()) -> bool:
-    """Whether a first line is one of titles: no paths, but known titles, or anything above paths that have endings."""
+    """Whether a first line is a header: no paths, but known titles, or anything above paths that have endings."""
     if any("/" in cell or _ENDING.search(cell) for cell in cells):
         return False
     return _order(cells) is not None or any(_ENDING.search(cell) for cell in below)
 
 
 def _order(titles: list[str]) -> list[int] | None:
-    """Which columns are the target and the sources, in this order; None: the titles do not say."""
+    """The columns of the target and the sources, in this order; None if the titles do not say."""
     words = [set(re.split("[^a-z]+", title.lower())) for title in titles]
     targets, sources = ([i for i, of_title in enumerate(words) if of_title & known] for known in (_TARGET, _SOURCE))
     return targets + sources if len(targets) == 1 and sources and targets[0] not in sources else None
 
 
 def _item(paths: list[str]) -> Item | str:
-    """The item of a line's paths, or what is wrong with them."""
+    """The item in a line's paths, or what is wrong with them."""
     line = ",".join(paths)
     if len(paths) < 2:
         return f"{line!r} is one path where {PAIR} was expected"

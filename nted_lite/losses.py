@@ -1,4 +1,4 @@
-"""The losses, each a small pure function of tensors. Notebook 06 draws what each of them sees."""
+"""The losses, each a small pure function of tensors. Notebook 06 shows what each of them sees."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,15 +16,16 @@ EYES = (pose.JOINTS.index("right eye"), pose.JOINTS.index("left eye"))
 def attention_reconstruction(
     extraction: Sequence[Tensor], distribution: Sequence[Tensor], reference: Tensor, target: Tensor
 ) -> Tensor:
-    """L1 between the target and what the maps alone make of the reference's pixels, mean over the operations.
+    """L1 between the target and what the maps alone make of the reference's pixels, averaged over the operations.
 
     extraction    b k h w each   sums to 1 over h w
     distribution  b k h w each   sums to 1 over k
     reference     b 3 H W        any range
-    target        b 3 H W
+    target        b 3 H W        the same range
     returns       scalar
 
-    It trains the two attentions directly: without it they only learn through the picture. NTED section 3.3.
+    It trains the two attentions directly; without it, they learn only through the generated image. NTED (2204.06160)
+    section 3.3.
     """
     errors = [
         F.l1_loss(reconstruct(reference, e, d), F.interpolate(target, size=d.shape[-2:], mode="nearest"))
@@ -34,16 +35,16 @@ def attention_reconstruction(
 
 
 def perceptual(made: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
-    """Mean absolute difference of each layer's features, added up.
+    """Mean absolute difference of the features, summed over the layers.
 
-    made, true  b c h w each, one entry a layer
+    made, true  b c h w each   features of the generated image and of the ground truth, one entry per layer
     returns     scalar
     """
     return torch.stack([F.l1_loss(a, b) for a, b in zip(made, true, strict=True)]).sum()
 
 
 def gram(features: Tensor) -> Tensor:
-    """Which channels fire together, wherever they do: `F F^T / (h w c)`.
+    """The Gram matrix, which says which channels respond together, no matter where: `F F^T / (h w c)`.
 
     features  b c h w
     returns   b c c
@@ -53,19 +54,21 @@ def gram(features: Tensor) -> Tensor:
 
 
 def style(made: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
-    """Mean absolute difference of the Gram matrices of each layer, added up. Gatys et al. (1508.06576).
+    """Mean absolute difference of the Gram matrices, summed over the layers.
 
-    made, true  b c h w each, one entry a layer
+    made, true  b c h w each   features of the generated image and of the ground truth, one entry per layer
     returns     scalar
+
+    Gatys et al. (1508.06576).
     """
     return torch.stack([F.l1_loss(gram(a), gram(b)) for a, b in zip(made, true, strict=True)]).sum()
 
 
 def pyramid(image: Tensor, scales: int) -> list[Tensor]:
-    """An image and its bilinear halvings, `scales` pictures in all: where features are compared at several sizes.
+    """An image and its bilinear halvings, `scales` images in all, to compare features at several sizes.
 
     image    b c h w
-    returns  b c h w, b c h/2 w/2, b c h/4 w/4 ...   an odd row or column at the end is dropped
+    returns  b c h w, b c h/2 w/2, b c h/4 w/4 ...   an odd last row or column is dropped
     """
     images = [image]
     for _ in range(scales - 1):
@@ -75,15 +78,15 @@ def pyramid(image: Tensor, scales: int) -> list[Tensor]:
 
 @torch.no_grad()
 def face_boxes(keypoints: Tensor, height: int, width: int) -> Tensor:
-    """A square around each face, from the eyes.
+    """A square around each face, derived from the eyes.
 
-    keypoints  b 18 2   (x, y) in pixels of the height x width picture; missing where x or y is exactly -1
-    returns    b 3      int64: left, top, side; all 0 where there is no face to be seen
+    keypoints  b 18 2   (x, y) in pixels of the height x width image; missing if x or y is exactly -1
+    returns    b 3      int64: left, top, side; all 0 if no face is visible
 
-    The side is 2.5 times the eyes' distance in x, at least 32 pixels and at most the picture's shorter side. The box
-    is centred between the eyes, then moved, not cut, to lie in the picture; numbers are truncated to integers. There is
-    no face where an eye is missing or (our choice) the point between the eyes lies outside the picture: a box moved
-    back from there would show something else. Raises ValueError for a wrong shape or type, as `pose_map` does.
+    The side is 2.5 times the distance between the eyes in x, at least 32 pixels and at most the image's shorter side.
+    The box is centred between the eyes, then moved, not cropped, into the image; numbers are truncated to integers.
+    There is no face if an eye is missing or (our choice) the point between the eyes lies outside the image: a box moved
+    in from there would show something else. Raises ValueError for a wrong shape or type, as `pose_map` does.
     """
     seen = pose.present(keypoints)[:, EYES].all(-1)
     eyes = keypoints[:, EYES]
@@ -96,28 +99,28 @@ def face_boxes(keypoints: Tensor, height: int, width: int) -> Tensor:
 
 
 def face_crops(image: Tensor, boxes: Tensor) -> Tensor:
-    """Cut a square out of each image and resize it, bilinearly with aligned corners, all in one go.
+    """Crop a square from each image and resize it, bilinearly with aligned corners, in a single operation.
 
     image    b 3 h w   any range
     boxes    b 3       left, top, side in pixels, within the image; see `face_boxes`
-    returns  b 3 s s   s = h // 32 * 8; all 0 where the side is 0
+    returns  b 3 s s   s = h // 32 * 8; all 0 if the side is 0
     """
     height, width = image.shape[-2:]
     size = height // 32 * 8
     steps = torch.linspace(0, 1, size, dtype=image.dtype, device=image.device)
     left, top, side = rearrange(boxes.to(image.dtype), "b n -> n b 1")
-    x, y = left + (side - 1) * steps, top + (side - 1) * steps  # b s each: the columns and rows to look at
+    x, y = left + (side - 1) * steps, top + (side - 1) * steps  # b s each: the columns and rows to sample
     grid = torch.stack(torch.broadcast_tensors(x[:, None, :] / (width - 1), y[:, :, None] / (height - 1)), dim=-1)
     crops = F.grid_sample(image, 2 * grid - 1, align_corners=True)
     return torch.where(rearrange(side, "b 1 -> b 1 1 1") > 0, crops, 0)
 
 
 def face(features: Callable[[Tensor], Sequence[Tensor]], made: Tensor, true: Tensor, boxes: Tensor) -> Tensor:
-    """Perceptual loss of the faces alone; a picture without a box adds nothing, but counts in the mean.
+    """Perceptual loss of the faces alone; an image without a box contributes 0 to the mean.
 
     features    a frozen network from images to a list of feature maps
-    made, true  b 3 h w, -1..1; no gradient goes into the true one
-    boxes       b 3, see `face_boxes`
+    made, true  b 3 h w   -1..1: generated image and ground truth; no gradient flows into the latter
+    boxes       b 3       see `face_boxes`
     returns     scalar
     """
     with torch.no_grad():
@@ -126,22 +129,23 @@ def face(features: Callable[[Tensor], Sequence[Tensor]], made: Tensor, true: Ten
 
 
 def generator_loss(fake_logits: Tensor) -> Tensor:
-    """Non-saturating logistic loss: small where the discriminator takes the made image for a real one. b 1 -> scalar"""
+    """Non-saturating logistic loss: small if the discriminator takes generated images for real. b 1 -> scalar"""
     return F.softplus(-fake_logits).mean()
 
 
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """Logistic loss: small where real images get positive logits and made ones negative. b 1, b 1 -> scalar"""
+    """Logistic loss: small if real images get positive logits, and generated ones negative. b 1, b 1 -> scalar"""
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
 
 def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
-    """Mean squared gradient of the logit with respect to a real image: how steep the discriminator is there.
+    """Mean squared norm of the logit's gradient at real images: how steep the discriminator is there.
 
     real     b 3 h w
     returns  scalar, differentiable
 
-    Mescheder et al. (1801.04406). Multiply by `r1 / 2`, and by the interval where it is taken every 16th step only.
+    Mescheder et al. (1801.04406). Multiply it by `r1 / 2`, and by `r1_every` if it is computed only every so many
+    steps.
     """
     real = real.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
@@ -149,11 +153,13 @@ def r1_penalty(discriminator: Callable[[Tensor], Tensor], real: Tensor) -> Tenso
 
 
 def parts_cross_entropy(maps: Tensor, parts: Tensor) -> Tensor:
-    """Warm start: distance of a map from the true parts, texture i standing for part i. A departure from the paper.
+    """Warm start: cross-entropy of a map with the ground-truth parts, where texture i stands for part i.
 
     maps     b k h w   a distribution map, sums to 1 over k; k is at least the number of parts
-    parts    b H W     true labels, resized (nearest) to the map
+    parts    b H W     ground-truth labels, resized (nearest) to the map
     returns  scalar
+
+    A departure from the paper.
     """
     small = F.interpolate(parts[:, None].float(), size=maps.shape[-2:], mode="nearest")[:, 0].long()
     return F.nll_loss(maps.clamp_min(1e-6).log(), small)

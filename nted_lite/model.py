@@ -1,4 +1,4 @@
-"""NTED: the reference encoder, the skeleton encoder and the renderer, joined by neural textures.
+"""NTED: the reference encoder, the skeleton encoder and the renderer, connected by neural textures.
 
     reference --reference encoder--> textures ----.
                                                   v
@@ -27,17 +27,17 @@ from nted_lite.weights.files import open_tensors
 
 @dataclass(frozen=True)
 class Textures:
-    """What a reference image is made of: one entry an operation, coarse to fine, in the order the renderer uses."""
+    """The appearance of a reference image: one entry per operation, coarse to fine, in the order of the renderer."""
 
     vectors: tuple[Tensor, ...]
     """b k c each: the neural textures"""
     extraction: tuple[Tensor, ...]
-    """b k h w each: where each was averaged; sums to 1 over h w"""
+    """b k h w each: the extraction maps, where each texture was averaged; sums to 1 over h w"""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """A rendered image and the maps that say which texture went where."""
+    """A generated image and the maps that say which texture went where."""
 
     image: Tensor
     """b 3 h w, about -1..1"""
@@ -47,7 +47,7 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Everything that one forward pass of NTED makes."""
+    """Everything that one forward pass of NTED produces."""
 
     image: Tensor
     """b 3 h w, about -1..1"""
@@ -65,7 +65,7 @@ class NTED(
 ):  # fmt: skip
     """Re-render a person in another pose.
 
-    config  what it is made of; `preset("people-64").model`, say
+    config  the architecture, for example `preset("people-64").model`
     """
 
     def __init__(self, config: ModelConfig):
@@ -78,7 +78,7 @@ class NTED(
     def extract(self, reference: Tensor) -> Textures:
         """The neural textures of a photo.
 
-        reference  b 3 h w, -1..1, of the model's size (ValueError otherwise)
+        reference  b 3 h w   -1..1, of the model's size (ValueError otherwise)
         """
         self._check(reference, 3, "reference")
         _, found = self.reference_encoder(reference)
@@ -87,23 +87,23 @@ class NTED(
         return Textures(vectors, maps)
 
     def pose_map(self, keypoints: Tensor, visible: Tensor | None = None) -> Tensor:
-        """The pose map as this model reads it, see `nted_lite.pose.pose_map`: ... 18 2 in pixels -> ... 20 h w"""
+        """Draw key points as this model reads them, see `nted_lite.pose.pose_map`: ... 18 2 in pixels -> ... 20 h w"""
         config = self.config
         return pose_map(keypoints, visible, config.height, config.width, fine=config.fine_pose)
 
     def render(self, pose: Tensor, textures: Textures, hidden: Sequence[Tensor] = ()) -> Rendering:
-        """A person of these textures in this pose.
+        """A person with these textures in this pose.
 
-        pose      b 20 h w, 0..1: what `pose_map` draws (ValueError if of another size)
+        pose      b 20 h w   0..1, as `pose_map` draws it, of the model's size (ValueError otherwise)
         textures  what `extract` returned, or a mixture of several
-        hidden    b k an operation, bool: textures to do without, see `Distribution`
+        hidden    b k each   bool, one per operation: textures to do without, see `Distribution`; empty: none
         """
         self._check(pose, POSE_CHANNELS, "pose")
         features, _ = self.skeleton_encoder(pose)
         return Rendering(*self.renderer(features, textures.vectors, hidden))
 
     def forward(self, reference: Tensor, pose: Tensor, hidden: Sequence[Tensor] = ()) -> Transfer:
-        """`render(pose, extract(reference))`, with everything made on the way."""
+        """`render(pose, extract(reference))`, with all intermediate textures and maps."""
         textures = self.extract(reference)
         rendering = self.render(pose, textures, hidden)
         return Transfer(rendering.image, textures.vectors, textures.extraction, rendering.distribution)
@@ -117,7 +117,7 @@ class NTED(
     def from_official(cls, source: "str | Path | dict", config: "str | ModelConfig" = "fashion-256") -> "NTED":
         """A model with the averaged weights (`net_G_ema`) of a published checkpoint.
 
-        source  path of the file, its dictionary, or the network's own state
+        source  path of the file, the dictionary in it, or the network's own state
         config  a preset's name, or a ModelConfig
         raises  ValueError that names every missing, unused or misshapen tensor
         """
@@ -131,9 +131,9 @@ class NTED(
 
         source   the folder, or a hub id: "user/name"
         options  of `huggingface_hub.snapshot_download`: revision, token, cache_dir ...
-        raises   ValueError, in one line that names the file, for what is missing, damaged or does not fit
+        raises   ValueError, in one line that names the file, if something is missing, damaged or does not fit
 
-        huggingface_hub's own loader passes over keys of config.json that it does not know; here they are refused.
+        huggingface_hub's own loader ignores unknown keys of config.json; here they are refused.
         """
         folder = hub.model_folder(source, **options)
         model = cls.described_in(folder / hub.CONFIG)
@@ -147,7 +147,7 @@ class NTED(
 
     @classmethod
     def described_in(cls, file: Path) -> "NTED":
-        """An untrained model of the configuration in a file. Raises ValueError, in one line, if that describes none."""
+        """An untrained model with the configuration in a file. Raises ValueError, in one line, if it describes none."""
         try:
             return cls(ModelConfig.from_dict(json.loads(read_text(file))))
         except OSError as error:

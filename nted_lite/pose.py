@@ -1,15 +1,16 @@
-"""The pose input: 18 key points become a map of 20 channels, drawn for a whole batch at once.
+"""The pose input: 18 key points become a map with 20 channels, drawn for a whole batch at once.
 
     channels 0-2    a coloured stick figure: a disc for each joint, a translucent ellipse for each limb
     channels 3-19   one per limb: the city-block distance of every pixel to that limb's ellipse
 
-At 256 rows and above the map is what OpenCV's `ellipse2Poly`, `fillConvexPoly`, `circle` and `distanceTransform` draw
-one limb at a time, pixel for pixel: the input that the published NTED models (2204.06160) were trained on. (One
-exception: of a limb that leaves the frame, OpenCV may draw the last pixels before the border one column or row off.)
-Below 256 rows lines get thinner and a pixel's distance counts for more, in proportion: a small map means the same.
+At 256 rows and above, the map equals, pixel for pixel, what OpenCV's `ellipse2Poly`, `fillConvexPoly`, `circle` and
+`distanceTransform` draw one limb at a time: the input that the published NTED models (2204.06160) were trained on.
+(One exception: where a limb leaves the frame, OpenCV may draw the last pixels before the border one column or row off.)
+Below 256 rows, lines get thinner and each pixel of distance counts for more, in proportion, so that a small map means
+the same as a large one.
 
-What makes it fast: a filled ellipse is one span of pixels in each row. So a limb is two numbers per row, the outline
-gives them with one scatter, and the distance to the limb *within* a row needs no search.
+What makes it fast: a filled ellipse is one span of pixels in each row. So a limb is two numbers per row, one scatter
+over the outline yields them, and the distance to the limb *within* a row needs no search.
 """
 
 from itertools import pairwise
@@ -31,17 +32,17 @@ LIMBS = (
     (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
     (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
 )  # fmt: skip
-"""The 17 limbs as pairs of joints, in the order in which they are drawn and in which their channels come."""
+"""The 17 limbs as pairs of joints, in the order of drawing and of their channels."""
 
 COLOURS = (
     (0, 0, 255), (0, 85, 255), (0, 170, 255), (0, 255, 255), (0, 255, 170), (0, 255, 85),
     (0, 255, 0), (85, 255, 0), (170, 255, 0), (255, 255, 0), (255, 170, 0), (255, 85, 0),
     (255, 0, 0), (255, 0, 85), (255, 0, 170), (255, 0, 255), (170, 0, 255), (85, 0, 255),
 )  # fmt: skip
-"""Channels 0, 1, 2 of joint i and of limb i, 0..255. The list is OpenPose's, red to violet, but blue comes first."""
+"""Values of channels 0, 1, 2 for joint i and limb i, 0..255: OpenPose's list, red to violet, but in the order BGR."""
 
 MISSING = -1.0
-FAR = 8192  # "no pixel of the limb in this row": beyond any distance in the frame, and small enough for int16
+FAR = 8192  # "the limb has no pixel in this row": larger than any distance in the frame, and small enough for int16
 
 
 @torch.no_grad()
@@ -51,17 +52,17 @@ def pose_map(
     """Draw key points as the 20-channel pose map.
 
     keypoints  ... 18 2   (x, y) in pixels of the height x width frame; a joint may lie outside the frame
-    visible    ... 18     bool, False where a joint is missing; None: missing where x or y is exactly -1
+    visible    ... 18     bool, False for a missing joint; None: a joint is missing if x or y is exactly -1
     height     rows of the map
     width      columns of the map; None: height * 11 // 16
-    fine       whether channels 3-19 are `limb_nearness` instead of the published distances (a departure)
+    fine       whether channels 3-19 are `limb_nearness` instead of the published distances (a departure from the paper)
     returns    ... 20 height width   float32, 0..1, on the device of the key points
 
     Channels 0-2: the stick figure on black. Channels 3-19: city-block distance to limb l in pixels of a 256-row map,
-    divided by 3, truncated, at most 255, divided by 255: 0 on the limb, 1 far away. A limb with a missing joint, or
-    with no pixel in the frame, is 1 everywhere; a person with no joint at all is an empty figure and 17 channels of 1.
+    divided by 3, truncated, capped at 255, divided by 255: 0 on the limb, 1 far away. A limb with a missing joint, or
+    without a pixel in the frame, is 1 everywhere; a person without any joint is an empty figure and 17 channels of 1.
 
-    NTED (2204.06160), its published pose input. Raises ValueError for a wrong shape or type, and for coordinates that
+    The published pose input of NTED (2204.06160). Raises ValueError for a wrong shape or type, and for coordinates that
     are NaN or beyond 10,000 pixels.
     """
     width = height * 11 // 16 if width is None else width
@@ -70,14 +71,14 @@ def pose_map(
         return pose_map(keypoints.flatten(0, -3), shown, height, width, fine).unflatten(0, keypoints.shape[:-2])
     visible = check(keypoints, visible, height, width)
     pose = keypoints.new_empty(len(keypoints), 3 + len(LIMBS), height, width, dtype=torch.float32)
-    people = max(1, len(pose) if pose.is_cuda else 4_000_000 // pose.stride(0))  # what a CPU caches
+    people = max(1, len(pose) if pose.is_cuda else 4_000_000 // pose.stride(0))  # as many as fit a CPU's cache
     for portion in zip(keypoints.split(people), visible.split(people), pose.split(people)):
         draw(*portion, fine)
     return pose
 
 
 def draw(keypoints: Tensor, visible: Tensor, pose: Tensor, fine: bool) -> None:
-    """Fill pose, b 20 h w, in place with the map of keypoints, b 18 2, and visible, b 18; see `pose_map`."""
+    """Draw the map of keypoints, b 18 2, and visible, b 18, into pose, b 20 h w, in place; see `pose_map`."""
     height, width = pose.shape[2:]
     scale = min(1.0, height / 256)
     radius = max(1, int(4 * scale))
@@ -96,12 +97,12 @@ def draw(keypoints: Tensor, visible: Tensor, pose: Tensor, fine: bool) -> None:
 def limb_nearness(keypoints: Tensor, visible: Tensor, height: int, width: int) -> Tensor:
     """How near each pixel is to each limb: `exp(-d / s)` with the exact distance d to the segment between its joints.
 
-    keypoints  b 18 2   (x, y) in pixels, fractions counted
+    keypoints  b 18 2   (x, y) in pixels; fractions matter
     visible    b 18     bool
     returns    b 17 height width   0..1, 1 on the limb; 0 everywhere for a limb with a missing joint
 
-    s is 2 pixels of a 64-row map, 4 of a 128-row one. In the published channels, where key points are whole pixels and
-    a pixel of distance changes the value by 0.005, a small network hardly sees where a limb is.
+    s is 2 pixels in a 64-row map, 4 in a 128-row one. From the published channels, where key points are rounded to
+    pixels and a pixel of distance changes the value by 0.005, a small network can hardly tell where a limb is.
     """
     start, end = torch.tensor(LIMBS, device=keypoints.device).T
     a, b = (keypoints[:, joint].float() for joint in (start, end))
@@ -119,14 +120,14 @@ def limb_nearness(keypoints: Tensor, visible: Tensor, height: int, width: int) -
 
 
 def stick_figures(pose: Tensor) -> Tensor:
-    """The figures in pose maps, in OpenPose's colours on white. b 20 h w -> b 3 h w in -1..1"""
-    figure = pose[:, :3].flip(1)  # the map holds blue first
+    """The stick figures of pose maps, in OpenPose's colours on white. b 20 h w -> b 3 h w in -1..1"""
+    figure = pose[:, :3].flip(1)  # the map's channels are B, G, R
     drawn = reduce(figure, "b c h w -> b 1 h w", "max")
     return torch.where(drawn > 0, figure, 1.0) * 2 - 1
 
 
 def check(keypoints: Tensor, visible: Tensor | None, height: int, width: int) -> Tensor:
-    """The joints that are there, b 18 bool; one ValueError for each kind of bad input of `pose_map`."""
+    """Check the input of `pose_map`. -> the joints that are present, b 18 bool; ValueError for any bad input"""
     there = present(keypoints)
     if not (keypoints.abs() <= 10_000).all():
         raise ValueError("keypoints must be numbers within 10,000 pixels of the frame; one is NaN, infinite or beyond")
@@ -140,7 +141,10 @@ def check(keypoints: Tensor, visible: Tensor | None, height: int, width: int) ->
 
 
 def present(keypoints: Tensor) -> Tensor:
-    """Which joints are there: neither x nor y is exactly -1. b 18 2 -> b 18 bool. ValueError for another shape."""
+    """Which joints are present: neither x nor y is exactly -1. b 18 2 -> b 18 bool
+
+    Raises ValueError for another shape or type.
+    """
     if keypoints.ndim != 3 or keypoints.shape[1:] != (len(JOINTS), 2) or not keypoints.is_floating_point():
         raise ValueError(f"keypoints must be floats of shape b 18 2, not {keypoints.dtype} {tuple(keypoints.shape)}")
     return (keypoints != MISSING).all(-1)
@@ -150,9 +154,9 @@ def limb_spans(keypoints: Tensor, visible: Tensor, radius: int, height: int, wid
     """The first and last column of each limb's filled ellipse in each row.
 
     keypoints  b 18 2;  visible  b 18 bool;  radius  half-width of a limb in pixels
-    returns    b 17 height, twice, int16; where the limb has no pixel in a row, (FAR, -FAR)
+    returns    b 17 height, twice, int16; (FAR, -FAR) in rows where the limb has no pixel
 
-    Every pixel of the outline votes for its row: the smallest column is the left end, the largest the right end.
+    In each row, the smallest column of the outline is the left end and the largest is the right end.
     """
     x, y = ellipse_outline(keypoints, radius, step=max(1, min(4, 256 // height)))
     gap_limb, gap_x, gap_y = edge_pixels(x, y, height)
@@ -170,19 +174,19 @@ def limb_spans(keypoints: Tensor, visible: Tensor, radius: int, height: int, wid
 
 
 def ellipse_outline(keypoints: Tensor, radius: int, step: int = 1) -> tuple[Tensor, Tensor]:
-    """The vertices of each limb's ellipse, one every `step` degrees, as OpenCV's `ellipse2Poly` rounds them.
+    """The vertices of each limb's ellipse, one every `step` degrees, rounded as OpenCV's `ellipse2Poly` does.
 
     keypoints  b 18 2  ->  x and y of the vertices, (b l) 360/step each, int64
 
-    Centre, semi-axes and angle are truncated to whole pixels and degrees first. In double precision, because a vertex
-    halfway between two pixels must round as OpenCV's does: to even.
+    Centre, semi-axes and angle are truncated to whole pixels and degrees first. The rest is in double precision,
+    because a vertex halfway between two pixels must round as in OpenCV: to even.
     """
     device = keypoints.device
     exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no double
     joints = keypoints.to(exact)[:, torch.tensor(LIMBS, device=device)]
     first, second = rearrange(joints, "b l end xy -> end (b l) xy")
     centre = ((first + second) / 2).trunc()
-    along = first - second  # this way round: the truncation of the angle depends on it
+    along = first - second  # the sign matters: the truncation of the angle depends on it
     half_length = (along.norm(dim=-1) / 2).trunc()
     angle = torch.atan2(along[:, 1], along[:, 0]).rad2deg().long() % 360
 
@@ -196,13 +200,13 @@ def ellipse_outline(keypoints: Tensor, radius: int, step: int = 1) -> tuple[Tens
 
 
 def edge_pixels(x: Tensor, y: Tensor, height: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The pixels between neighbouring vertices that do not touch: Bresenham lines, ties broken as OpenCV does.
+    """The pixels between neighbouring vertices that do not touch: Bresenham lines, ties broken as in OpenCV.
 
     x, y     n v   vertices of n ellipses
-    returns  the ellipse, x and y of each pixel, all of one length, int64
+    returns  the ellipse, x and y of each pixel, all of the same length, int64
 
-    Neighbours touch unless the ellipse is long, so this is often empty: from one vertex to the next x and y change by
-    at most pi / v of the long axis and, after rounding, by less than 1 more.
+    Neighbours touch unless the ellipse is long, so this is often empty: from one vertex to the next, x and y change by
+    at most pi / v of the long axis, plus less than 1 from rounding.
     """
     vertices = x.shape[1]
     x_extent, y_extent = ((axis[:, 0] - axis[:, vertices // 2]).abs() for axis in (x, y))
@@ -216,21 +220,21 @@ def edge_pixels(x: Tensor, y: Tensor, height: int) -> tuple[Tensor, Tensor, Tens
     first = (between.cumsum(0) - between).repeat_interleave(between)
     limb, x0, y0, dx, dy, steps = edges.repeat_interleave(between, dim=1)
     k = torch.arange(len(first), device=x.device) - first + 1
-    left = x0 + (2 * k * dx + steps - 1) // (2 * steps)  # a tie between two columns: the line takes the left one,
+    left = x0 + (2 * k * dx + steps - 1) // (2 * steps)  # in a tie between two columns, the line takes the left one,
     right = x0 + (2 * k * dx + steps) // (2 * steps)  # the fill the right one
-    y = y0 + (2 * k * dy + steps - (dx * dy > 0).long()) // (2 * steps)  # between two rows: the left end's
+    y = y0 + (2 * k * dy + steps - (dx * dy > 0).long()) // (2 * steps)  # in a tie between two rows, the left end's
     return torch.cat([limb, limb]), torch.cat([left, right]), torch.cat([y, y])
 
 
 def city_block(left: Tensor, right: Tensor, width: int) -> Tensor:
-    """The exact city-block distance |dx| + |dy| of every pixel to a shape given by one span of columns per row.
+    """The exact city-block distance |dx| + |dy| from every pixel to a shape given by one span of columns per row.
 
     left, right  b l h    first and last column of the shape in each row, int16; (FAR, -FAR) for none
     returns      b l h w  distance in pixels, int16; 0 inside, FAR - width or more if the shape is empty
 
-    The distance is separable. Along a row it is the distance to the span. Over the rows it is the minimum over y' of
-    within[y'] + |y - y'|: a cumulative minimum of within - y down the rows, then one of within + y up the rows. (Row by
-    row, as torch.cummin also returns indices and is ten times slower on a CPU.)
+    The distance is separable. Along a row, it is the distance to the span. Across rows, it is the minimum over y' of
+    within[y'] + |y - y'|: a cumulative minimum of within - y down the rows, then one of within + y up the rows. (A loop
+    over rows, because torch.cummin also returns indices and is ten times slower on a CPU.)
     """
     column = torch.arange(width, dtype=left.dtype, device=left.device)
     row = torch.arange(left.shape[2], dtype=left.dtype, device=left.device)[:, None]
@@ -246,12 +250,16 @@ def city_block(left: Tensor, right: Tensor, width: int) -> Tensor:
 
 
 def joint_discs(keypoints: Tensor, visible: Tensor, radius: int, height: int, width: int) -> Tensor:
-    """Which joint's disc covers each pixel: b height width, 0 for none, else joint + 1. Later joints lie on top."""
+    """Which joint's disc covers each pixel: 0 for none, else joint + 1; later joints lie on top.
+
+    keypoints  b 18 2;  visible  b 18 bool;  radius  of a disc in pixels
+    returns    b height width, int64
+    """
     reach = torch.arange(-radius, radius + 1, device=keypoints.device)
     dy, dx = (reach[:, None] ** 2 + reach**2 <= radius**2).nonzero().T - radius
     x, y = (rearrange(keypoints.long(), "b j xy -> xy b j 1") + torch.stack([dx, dy])[:, None, None]).unbind(0)
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & visible[..., None]
-    pixel = torch.where(inside, y * width + x, height * width)  # one spare pixel for all that is off the frame
+    pixel = torch.where(inside, y * width + x, height * width)  # one spare pixel takes all that is outside the frame
     joint = torch.arange(1, len(JOINTS) + 1, device=keypoints.device)[:, None].expand_as(pixel)
     canvas = joint.new_zeros(len(keypoints), height * width + 1)
     canvas.scatter_reduce_(1, rearrange(pixel, "b j p -> b (j p)"), rearrange(joint, "b j p -> b (j p)"), "amax")
@@ -259,13 +267,13 @@ def joint_discs(keypoints: Tensor, visible: Tensor, radius: int, height: int, wi
 
 
 def stick_figure(discs: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Blend the limbs over the discs, in order: 0.4 of what is there, 0.6 of the limb's colour, whole numbers.
+    """Blend the limbs over the discs, in order: 0.4 of what is there plus 0.6 of the limb's colour, rounded each time.
 
     discs        b h w   0 for none, else joint + 1
     left, right  b 17 h  first and last column of each limb in each row; (FAR, -FAR) for none
     returns      b 3 h w 0..255
 
-    The limbs cover few pixels, so these are listed, limb by limb, and only they are touched.
+    The limbs cover few pixels, so the code lists these, limb by limb, and touches nothing else.
     """
     height, width = discs.shape[1:]
     colours = torch.tensor(((0, 0, 0), *COLOURS), dtype=torch.float32, device=discs.device)

@@ -1,7 +1,8 @@
-"""The target image renderer: StyleGAN2's synthesis network with distribution in the place of style modulation.
+"""The target image renderer: StyleGAN2's synthesis network with distribution in place of style modulation.
 
-Starts from the skeleton features at 16 rows and doubles them until the image is full size. At every resolution two
-layers work and one more convolution adds its share of the RGB picture. Notebook 05 grows a picture with it.
+It starts from the skeleton features at 16 rows and doubles the resolution until the image has its full size. Each
+resolution has two layers, and one more convolution that adds its contribution to the RGB image. Notebook 05 grows an
+image with it.
 """
 
 import math
@@ -15,7 +16,7 @@ from nted_lite.texture import Distribution
 
 
 class Layer(nn.Module):
-    """Convolution -> pose skip, if there is one -> distribution, where there are textures -> bias and activation."""
+    """Convolution -> pose skip, if any -> distribution, where there are textures -> bias and activation."""
 
     def __init__(self, conv: nn.Module, channels: int, textures: int, kernel: int, skip: bool = False):
         super().__init__()
@@ -27,7 +28,7 @@ class Layer(nn.Module):
     def forward(
         self, features: Tensor, textures: Tensor | None, pose: Tensor | None = None, hidden: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """b i h w, b k o, b o h w, b k -> b o h w (of an up-sampling convolution 2h 2w), distribution b k h w"""
+        """b i h w, b k o, b o h w, b k -> b o h w, distribution b k h w (2h 2w after an up-sampling convolution)"""
         features, distribution = self.conv(features), None
         if self.skip is not None:
             features = (features + self.skip(pose)) / math.sqrt(2)
@@ -53,9 +54,13 @@ class Stage(nn.Module):
     def forward(
         self, features: Tensor, textures: Sequence[Tensor], pose: Tensor | None = None, hidden: Sequence[Tensor] = ()
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """The features so far, the two textures of this resolution or none, the pose's features, hidden textures.
+        """Refine the features and draw this resolution's contribution to the image.
 
-        returns  features, its share of RGB, its distribution maps
+        features  b i h w         the features so far
+        textures  b k o, twice    those of this resolution; empty where there are none
+        pose      b o h w         the pose's features at this resolution, for the pose skip
+        hidden    b k, twice      textures to do without, see `Distribution`; empty: none
+        returns   b o h w, b 3 h w and [b k h w, ...]: features, contribution to RGB, distribution maps
         """
         textures, hidden = textures or (None, None), hidden or (None, None)
         features, distribution0 = self.conv0(features, textures[0], pose, hidden[0])
@@ -65,11 +70,11 @@ class Stage(nn.Module):
 
 
 class Renderer(nn.Module):
-    """Skeleton features and textures to an image.
+    """From skeleton features and textures to an image.
 
-    features  [b c h w ...]   of the pose, coarse to fine; without `pose_skips` only the first counts
+    features  [b c h w, ...]  of the pose, coarse to fine; without `pose_skips` only the first is used
     textures  b k c each      coarse to fine, two per level with textures, in the order of use
-    hidden    b k each, bool  textures that a picture has to do without, see `Distribution`; empty: none
+    hidden    b k each, bool  textures that an image must do without, see `Distribution`; empty: none
     returns   b 3 h w         the image, about -1..1 (no final tanh)
               b k h w each    the distribution maps, in the order of the textures
     """

@@ -1,8 +1,8 @@
 """Neural texture extraction and distribution: the two attentions that NTED is named after.
 
 Ren et al., "Neural Texture Extraction and Distribution for Controllable Person Image Synthesis" (2204.06160),
-section 3. A full attention between `m` reference and `m` target positions costs `m * m`. These two go through `k`
-semantic entities and cost `m * k`. Notebooks 02 and 03 build them from a loop.
+section 3. Full attention between `m` reference and `m` target positions costs `m * m`. These two go through `k`
+semantic entities and cost `m * k`. Notebooks 02 and 03 develop them from a plain loop.
 """
 
 import math
@@ -20,7 +20,7 @@ def normalise(features: Tensor) -> Tensor:
     features  b c h w
     returns   b c h w   mean 0 and L2 norm 1 over c
 
-    Only the *direction* of a feature then decides which entity it belongs to, never its size.
+    After this, only the *direction* of a feature decides which entity it belongs to, never its magnitude.
     """
     centred = features - features.mean(dim=1, keepdim=True)
     return F.normalize(centred, dim=1, eps=1e-8)
@@ -59,19 +59,19 @@ def distribute(textures: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gather(values: Tensor, extraction: Tensor) -> Tensor:
-    """Weigh values by an extraction map and add: `b c h w, b k h w -> b k c`."""
+    """Sum the values, weighted by an extraction map: `b c h w, b k h w -> b k c`."""
     return einsum(extraction, values, "b k h w, b c h w -> b k c")
 
 
 def scatter(textures: Tensor, distribution: Tensor) -> Tensor:
-    """Paint textures by a distribution map: `b k c, b k h w -> b c h w`."""
+    """Mix the textures at each position, weighted by a distribution map: `b k c, b k h w -> b c h w`."""
     return einsum(textures, distribution, "b k c, b k h w -> b c h w")
 
 
 def reconstruct(image: Tensor, extraction: Tensor, distribution: Tensor) -> Tensor:
-    """Push an image's own pixels through an operation: what it would paint if its textures were colours.
+    """Send an image's own pixels through an operation: what it would paint if the textures were colours.
 
-    image         b c H W   any size; it is resized (nearest) to the maps
+    image         b c H W   any size; it is resized (nearest) to the size of the maps
     extraction    b k h w   sums to 1 over h w
     distribution  b k h w   sums to 1 over k
     returns       b c h w   in the image's range
@@ -88,11 +88,11 @@ def _check_same(features: Tensor, logits: Tensor) -> None:
 
 
 class Extraction(nn.Module):
-    """`extract` with learnt filters: a bias-free one for the entities, a biased one for the values.
+    """`extract` with learnt filters: one without a bias for the entities, one with a bias for the values.
 
-    logit_scale  multiplies the logits; 1 is the paper's. Unit-norm features give nearly flat maps at the start of a
-                 training, and a factor of 8 or so lets small models leave that plateau sooner. (It is one over what is
-                 usually called a temperature.)
+    logit_scale  factor on the logits; the paper uses 1. Unit-norm features give nearly flat maps at the start of
+                 training, and a factor of about 8 lets small models leave that plateau sooner. (It is the inverse of
+                 what is usually called a temperature.)
     """
 
     def __init__(self, channels: int, textures: int, kernel: int, logit_scale: float = 1.0):
@@ -108,27 +108,28 @@ class Extraction(nn.Module):
 
 
 class Distribution(nn.Module):
-    """`distribute` with a learnt filter, added to the features that asked for it."""
+    """`distribute` with a learnt filter; the result is added to the features that requested it."""
 
     def __init__(self, channels: int, textures: int, kernel: int):
         super().__init__()
         self.semantic = EqualConv2d(channels, textures, kernel, padding=kernel // 2, bias=True)
 
     def forward(self, features: Tensor, textures: Tensor, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Ask for textures, and add what comes.
+        """Mix textures for every position, and add the mixture to the features.
 
         features  b c h w
         textures  b k c
-        hidden    b k, bool   textures that a picture has to do without: texture dropout, for the first steps of a
-                              training (a departure from the paper). Otherwise one texture takes the whole person early
+        hidden    b k, bool   textures that an image must do without: texture dropout, for the first steps of training
+                              (a departure from the paper). Without it, one texture may take over the whole person early
                               on, and the others never get a gradient there again
         returns   b c h w
                   b k h w     distribution map, sums to 1 over k
 
-        Divided by sqrt(2), the sum of two unrelated terms of equal size keeps that size; a soft mixture is smaller.
+        Dividing by sqrt(2) keeps the magnitude of a sum of two unrelated terms of equal magnitude; a soft mixture is
+        smaller than that.
         """
         logits = self.semantic(features)
         if hidden is not None:
-            logits = logits.masked_fill(rearrange(hidden, "b k -> b k 1 1"), -30.0)  # far below all others
+            logits = logits.masked_fill(rearrange(hidden, "b k -> b k 1 1"), -30.0)  # far below the rest
         mixture, distribution = distribute(textures, logits)
         return (features + mixture) / math.sqrt(2), distribution

@@ -1,10 +1,10 @@
-"""The training loop, top to bottom: one for a CPU, a GPU, or many of them on many machines, through Accelerate.
+"""The training loop, top to bottom: the same one for a CPU, a GPU, or many GPUs on many machines, through Accelerate.
 
     nted-lite train --preset people-64 --out runs/mine                                     one process
     torchrun --nproc_per_node 8 -m nted_lite train --preset fashion-256 --out runs/mine    eight GPUs
 
-Step s sees the same examples, and hides the same textures from them, whenever and by however many processes it is
-taken: so a run that was stopped and resumed ends with the bits of an undisturbed one. Notebook 07 arrives at this file.
+Step s sees the same examples, and hides the same textures from them, no matter when it runs and on how many processes.
+So a run that was stopped and resumed ends bit for bit like an uninterrupted one. Notebook 07 arrives at this file.
 """
 
 import math
@@ -34,7 +34,7 @@ STATE = "state.safetensors"
 
 
 class NotFinite(FloatingPointError):
-    """A loss became infinite or not a number; `examples` holds what it was computed from."""
+    """A loss became infinite or NaN; `examples` holds the batch that it was computed from."""
 
     def __init__(self, message: str, examples: dict[str, Tensor]):
         super().__init__(message)
@@ -44,9 +44,11 @@ class NotFinite(FloatingPointError):
 def generator_losses(
     generated: Transfer, examples: Examples, features: nn.Module, config: TrainConfig
 ) -> dict[str, Tensor]:
-    """All generator losses except the adversarial one and the warm start, weighted; their sum is minimised.
+    """All generator losses except the adversarial one and the warm start, weighted; training minimises their sum.
 
-    features  a frozen network from images to a list of feature maps
+    generated  the output of the generator for these examples
+    features   a frozen network from images to a list of feature maps
+    returns    name -> scalar, for each loss whose weight is not 0
     """
     weights, target, found = config.weights, examples.target, {}
     if weights.reconstruction:
@@ -70,13 +72,13 @@ def generator_losses(
 
 
 def warm_start(generated: Transfer, examples: Examples) -> Tensor:
-    """Cross-entropy of every map with the true parts; -> scalar. Only synthetic people know their parts."""
+    """Cross-entropy of all maps with the ground-truth parts, which only synthetic people have. -> scalar"""
     terms = [losses.parts_cross_entropy(d, examples.target_parts) for d in generated.distribution]
     return torch.stack(terms).mean()
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Factor on the learning rates: a rise over `warm_up` steps, then 1, then half a cosine to 0 over `decay`."""
+    """Factor on the learning rates: a ramp over `warm_up` steps, then 1, then half a cosine to 0 over `decay`."""
     start = (1 - config.decay) * config.steps
     done = (step - start) / max(config.steps - start, 1)
     falling = 0.5 * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0)))
@@ -84,10 +86,10 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 def hidden_textures(numbers: Tensor, model: ModelConfig, config: TrainConfig) -> list[Tensor]:
-    """Texture dropout: which textures an example has to do without. Depends on (seed, number of the example) alone.
+    """Texture dropout: which textures each example must do without; depends only on the seed and the example's number.
 
-    numbers  b
-    returns  b k an operation, bool
+    numbers  b         of the examples, see `Examples.number`
+    returns  b k each  bool, one per operation
     """
     draws = Draws(config.seed, numbers)
     counts = [k for k in model.textures if k for _ in range(2)]
@@ -95,13 +97,13 @@ def hidden_textures(numbers: Tensor, model: ModelConfig, config: TrainConfig) ->
 
 
 class Trainer:
-    """Models, optimisers and the step that moves them.
+    """Models, optimisers and the training step.
 
-    source    makes the pairs of a step
+    source    supplies the pairs of a step
     features  the frozen network of the perceptual loss
     init      a model to start from, instead of random weights
-    network   what is trained: NTED, or a variant of it
     judge     a discriminator to start from
+    network   the class to train: NTED, or a variant of it
 
     Raises ValueError if the pairs of a step cannot be divided as the configuration says.
     """
@@ -115,7 +117,7 @@ class Trainer:
         self.config, self.source, self.accelerator, self.step = config, source, accelerator, 0
         self.blocks = Blocks(self._draw, config.draw_ahead, background=accelerator.device.type != "cpu")
         layout = {"device": accelerator.device, "memory_format": torch.channels_last}
-        with torch.random.fork_rng(devices=[]):  # the caller's random numbers go on as if nothing had been drawn
+        with torch.random.fork_rng(devices=[]):  # the caller's random state stays untouched
             torch.manual_seed(config.seed)
             self.generator, self.discriminator = network(model), Discriminator(model)
         if init is not None:
@@ -129,7 +131,7 @@ class Trainer:
         self.optimisers = {"generator": torch.optim.Adam(self.generator.parameters(), config.lr, config.betas)}
         if config.weights.adversarial:
             self.models["discriminator"] = self.discriminator.to(**layout)
-            share = config.r1_every / (config.r1_every + 1)  # one step in r1_every is two: keep the sum the same
+            share = config.r1_every / (config.r1_every + 1)  # every r1_every-th step counts double
             self.optimisers["discriminator"] = torch.optim.Adam(
                 self.discriminator.parameters(), config.discriminator_lr * share, (0.0, 0.99**share)
             )
@@ -142,8 +144,8 @@ class Trainer:
     def _draw(self, first: int) -> Examples:
         """This process's share of the examples of a block of steps, 2 (step pair).
 
-        Process i of n takes pairs i, i + n, i + 2n ...: so the discriminator's groups, which are strided too, are the
-        same ones however many processes there are.
+        Process i of n takes pairs i, i + n, i + 2n ...: the discriminator's groups are strided, too, so they stay the
+        same for any number of processes.
         """
         config, process, n = self.config, self.accelerator.process_index, self.accelerator.num_processes
         steps = first + torch.arange(config.draw_ahead)
@@ -152,14 +154,14 @@ class Trainer:
         return both_directions(index, self.source(index, self.accelerator.device), self.generator.pose_map)
 
     def examples(self) -> list[Examples]:
-        """This process's share of the step's examples, both directions of each pair; one entry for each portion."""
+        """This process's share of the step's examples, both directions of each pair; one entry per portion."""
         block, place = self.blocks(self.step)
         portions = self.config.accumulate
         start, end = (number * portions * self.portion for number in (place, place + 1))
         return [block.of_pairs(slice(start + portion, end, portions)) for portion in range(portions)]
 
     def train_step(self) -> dict[str, Tensor]:
-        """One step of the generator and, when the adversarial loss is on, of the discriminator. -> its losses"""
+        """One step of the generator and, if the adversarial loss is on, of the discriminator. -> name: loss"""
         config, weights, portions, found = self.config, self.config.weights, self.examples(), {}
         adversarial = bool(weights.adversarial) and self.step >= config.adversarial_start
         dropout = config.texture_dropout > 0 and self.step < config.texture_dropout_steps
@@ -168,7 +170,7 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(self.step, config) * group.setdefault("initial_lr", group["lr"])
 
-        # The generator: both directions of every pair, against the target, the features and the discriminator's taste.
+        # The generator: both directions of every pair, compared with the target and judged by the discriminator.
         self.discriminator.requires_grad_(False)
         self.optimisers["generator"].zero_grad()
         fakes = []
@@ -186,7 +188,7 @@ class Trainer:
             fakes.append(generated.image.detach())
         self.optimisers["generator"].step()
 
-        # The discriminator: real against generated, and every few steps a penalty on how steep it is (lazy R1).
+        # The discriminator: real against generated images; every r1_every steps, also a penalty on its slope (lazy R1).
         if adversarial:
             self.discriminator.requires_grad_(True)
             self.optimisers["discriminator"].zero_grad()
@@ -195,7 +197,7 @@ class Trainer:
                 with self._last(number, "discriminator"), self.accelerator.autocast():
                     terms = {"discriminator": losses.discriminator_loss(judge(examples.target), judge(fake))}
                     if self.step % config.r1_every == 0:
-                        # In full precision: the gradient of one logit on one pixel is too small for 16 bits.
+                        # In full precision: the gradient of a logit with respect to a pixel is too small for 16 bits.
                         with torch.autocast(fake.device.type, enabled=False):
                             bare = partial(Discriminator.forward, self.discriminator)
                             penalty = losses.r1_penalty(bare, examples.target)
@@ -208,12 +210,12 @@ class Trainer:
         return found
 
     def _last(self, number: int, name: str):
-        """Processes exchange gradients in the last portion only; until then each adds up its own."""
+        """The context of a portion: processes exchange gradients in the last one only, and accumulate until then."""
         last = number == self.config.accumulate - 1
         return nullcontext() if last else self.accelerator.no_sync(self.shared[name])
 
     def _backward(self, name: str, terms: dict[str, Tensor], examples: Examples, found: dict[str, Tensor]) -> None:
-        """Add the gradients of a portion's losses, and the losses themselves to what the step has found."""
+        """Accumulate the gradients of a portion's losses, and add the losses themselves to `found`."""
         total = sum(terms.values())
         if not torch.isfinite(total):
             each = ", ".join(f"{loss} {value.item():.4g}" for loss, value in terms.items())
@@ -225,7 +227,7 @@ class Trainer:
             found[loss] = found.get(loss, 0) + value.detach() / self.config.accumulate
 
     def save(self, folder: Path) -> None:
-        """Write the whole state, and the averaged model as `from_pretrained` reads it; see `checkpoint`.
+        """Write the whole state, plus the averaged model as `from_pretrained` reads it; see `checkpoint`.
 
         Raises NotFinite, and writes nothing, if a weight is not a finite number.
         """
@@ -243,14 +245,15 @@ class Trainer:
     def load(self, folder: Path) -> None:
         """Continue where `save` left off.
 
-        Raises ValueError if there is nothing to continue, another model, or fewer steps wanted than are done.
+        Raises ValueError if there is nothing to resume, if it belongs to another model, or if it has already gone
+        beyond `config.steps`.
         """
         path = folder / STATE
         if not path.is_file():
             raise ValueError(f"{path}: nothing to resume there; start without --resume")
         tensors, about = checkpoint.read(path)
         if about["step"] > self.config.steps:
-            raise ValueError(f"{folder}: has reached step {about['step']} already; give --steps at least that")
+            raise ValueError(f"{folder}: has already reached step {about['step']}; set --steps to at least that")
 
         def under(name: str) -> dict[str, Tensor]:
             return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
@@ -262,26 +265,26 @@ class Trainer:
                 checkpoint.load_optimiser(optimiser, under(f"adam.{name}."))
         except (KeyError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path}: is of another model or training ({reason})") from error
+            raise ValueError(f"{path}: belongs to another model or another kind of training ({reason})") from error
         if about["scaler"] and self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(about["scaler"])
         self.step = about["step"]
 
 
 def pairs_of_a_portion(config: TrainConfig, processes: int) -> int:
-    """Pairs that one process handles at once. Raises ValueError if the pairs of a step cannot be divided so."""
+    """Pairs that one process handles at once. Raises ValueError if the pairs of a step cannot be divided evenly."""
     shares = processes * config.accumulate
     if config.pairs % shares:
         portions = f" x {config.accumulate} gradient-accumulation steps" if config.accumulate > 1 else ""
-        raise ValueError(f"{config.pairs} pairs a step cannot be shared by {processes} processes{portions}")
+        raise ValueError(f"{config.pairs} pairs per step cannot be divided among {processes} processes{portions}")
     count = config.pairs // shares
     if config.weights.adversarial and 2 * count > 4 and count % 2:
-        raise ValueError(f"{count} pairs at once: the discriminator compares images in fours, so take 1, 2, 4, 6 ...")
+        raise ValueError(f"{count} pairs at once: the discriminator compares images in fours, so use 1, 2, 4, 6 ...")
     return count
 
 
 def check_folder(trainer: Trainer, out: Path) -> None:
-    """A run is never overwritten: ValueError if `out` already contains one and `trainer` does not continue it."""
+    """Never overwrite a run: ValueError if `out` already contains one and `trainer` does not continue it."""
     if (out / STATE).exists() and trainer.step == 0:
         raise ValueError(f"{out}: already contains a run; resume it (--resume), or choose another folder")
 
@@ -291,10 +294,10 @@ def train(trainer: Trainer, out: Path, preview: Source) -> NTED:
 
     trainer  new, or after `load`
     out      folder for the checkpoint, TensorBoard scalars and sample grids
-    preview  its pairs 0 to 5 are drawn in the sample grids; held out
+    preview  held-out data, whose pairs 0 to 5 appear in the sample grids
 
-    Raises NotFinite, and leaves the batch in `out`, when a loss is infinite or not a number; ValueError if `out`
-    already contains another run.
+    Raises NotFinite, and leaves the batch in `out`, if a loss becomes infinite or NaN; ValueError if `out` already
+    contains another run.
     """
     config, accelerator, main = trainer.config, trainer.accelerator, trainer.accelerator.is_main_process
     check_folder(trainer, out)
@@ -311,7 +314,7 @@ def train(trainer: Trainer, out: Path, preview: Source) -> NTED:
         except NotFinite as error:
             file = out / f"not-finite-{trainer.step}-{accelerator.process_index}.safetensors"
             checkpoint.write(file, error.examples)
-            raise NotFinite(f"{error}; its pictures, poses and key points are in {file}", error.examples) from error
+            raise NotFinite(f"{error}; its images, poses and key points are in {file}", error.examples) from error
         step, last = trainer.step, trainer.step == config.steps
         bar.update()
         if main and step % config.log_every == 0:
@@ -325,7 +328,7 @@ def train(trainer: Trainer, out: Path, preview: Source) -> NTED:
             write_png(grid, out / "samples" / f"{step:07d}.png")
         if main and (last or step % config.checkpoint_every == 0):
             trainer.save(out)
-    accelerator.wait_for_everyone()  # until the checkpoint is written
+    accelerator.wait_for_everyone()  # no process leaves before the checkpoint is written
     bar.close()
     if main:
         writer.close()
@@ -334,7 +337,7 @@ def train(trainer: Trainer, out: Path, preview: Source) -> NTED:
 
 @torch.no_grad()
 def sample_grid(model: NTED, examples: Examples) -> Tensor:
-    """Rows of reference, ground truth and generated image, one column an example. -> 3 h w in -1..1"""
+    """Rows of references, ground truths and generated images, one column per example. -> 3 h w in -1..1"""
     generated = model(examples.reference, examples.pose).image
     rows = torch.stack([examples.reference, examples.target, generated])
     return rearrange(rows, "r b c h w -> c (r h) (b w)").clamp(-1, 1)

@@ -1,11 +1,11 @@
-"""Inference on files: photos and files of key points go in, PNG pictures come out.
+"""Inference on files: photos and key points go in, PNG pictures come out.
 
     model = load_model(Path("checkpoints/people-64"))
-    transfer_file(model, Job(Path("photo.jpg"), Path("pose.txt"), Path("made.png")))
+    transfer_file(model, Job(Path("photo.jpg"), Path("pose.txt"), Path("generated.png")))
 
-A photo may be of any size. If its sides are about 11:16 it is resized whole, as the published preparation does with
-its 750 x 1101 pictures; otherwise its largest centred 11:16 window is cut out first, which takes exactly the 40 white
-columns from each side of a published 256 x 256 picture.
+A photo may have any size. If it is close to 11:16, it is resized whole, as in the published preparation of 750 x 1101
+pictures; otherwise its largest centred 11:16 window is cut out first, which removes exactly the 40 white columns on
+each side of a published 256 x 256 picture.
 """
 
 from collections.abc import Sequence
@@ -27,31 +27,31 @@ from nted_lite.pose import stick_figures
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to make."""
+    """One picture to generate."""
 
     reference: Path
-    """the photo that says who"""
+    """photo of the person"""
     keypoints: Path
-    """the file that says in which pose; or, if `name` is given, a folder or a file with many poses"""
+    """file with the pose; if `name` is given, also a folder, or a file with many poses"""
     out: Path
-    """where the picture goes, a name that ends in .png"""
+    """the picture to write, ending in .png"""
     options: PoseOptions = AUTO
     """how the key points are read"""
     posed: Path | None = None
     """the image whose pixel coordinates the key points use; None: as `options.frame` says"""
     name: str | None = None
-    """of the picture whose pose it is, to find its key points in a folder or in a file with many poses"""
+    """name of the picture whose pose to use, to find its key points in a folder or in a file with many poses"""
 
     def __post_init__(self):
         if self.out.suffix.lower() != ".png":
-            raise ValueError(f"{self.out}: pictures are written as PNG, so let the name end in .png")
+            raise ValueError(f"{self.out}: pictures are written as PNG, so the name must end in .png")
         if self.options.frame == "picture" and not self.posed:
             raise ValueError("--frame picture: name the image whose pixel coordinates the key points use with --posed")
         if self.options.frame not in ("auto", "picture") and self.posed:
             raise ValueError(f"--frame {self.options.frame} and --posed {self.posed} contradict each other; omit one")
 
     def read(self, height: int, width: int) -> tuple[Tensor, Tensor, Framing]:
-        """The reference image, 3 h w; the key points, 18 2; how the reference is framed.
+        """The reference image, 3 h w in -1..1; the key points, 18 2 in pixels; and the framing of the reference.
 
         Raises ValueError that names the bad file.
         """
@@ -61,11 +61,11 @@ class Job:
 
 @torch.inference_mode()
 def transfer(model: NTED, jobs: Sequence[Job], batch: int = 8, sheet: bool = False) -> dict[Path, str]:
-    """Make many pictures. A broken input costs its own picture only; a disc that is full stops everything.
+    """Generate many pictures. A bad input skips only its own picture; a full disk stops everything.
 
-    batch    pictures that go through the model together
+    batch    number of pictures that go through the model together
     sheet    write reference, stick figure and result side by side, instead of the result alone
-    returns  for each picture that could not be made: its path -> what is wrong with which file
+    returns  path of each picture that was skipped -> what is wrong with which file
     """
     if batch < 1:
         raise ValueError(f"batch is {batch}; at least one picture has to go through the model at a time")
@@ -79,8 +79,8 @@ def transfer(model: NTED, jobs: Sequence[Job], batch: int = 8, sheet: bool = Fal
                 except ValueError as error:
                     problems[job.out] = str(error)
             if inputs:
-                made = _render(model, *map(torch.stack, zip(*inputs.values(), strict=True)), sheet)
-                for path, image in zip(inputs, made, strict=True):
+                generated = _render(model, *map(torch.stack, zip(*inputs.values(), strict=True)), sheet)
+                for path, image in zip(inputs, generated, strict=True):
                     write_png(image, path)
             progress.update(len(portion))
     warn_of_cuts(framings)
@@ -88,31 +88,33 @@ def transfer(model: NTED, jobs: Sequence[Job], batch: int = 8, sheet: bool = Fal
 
 
 def _render(model: NTED, reference: Tensor, keypoints: Tensor, sheet: bool) -> Tensor:
-    """What is written for references, b 3 h w, and key points, b 18 2. -> b 3 h w, or b 3 h 3w for sheets"""
+    """The pictures to write for references, b 3 h w, and key points, b 18 2. -> b 3 h w, or b 3 h 3w for sheets"""
     device = next(model.parameters()).device
     pose = model.pose_map(keypoints)
-    made = model(reference.to(device), pose.to(device)).image.cpu()
-    return torch.cat([reference, stick_figures(pose), made], dim=-1) if sheet else made
+    generated = model(reference.to(device), pose.to(device)).image.cpu()
+    return torch.cat([reference, stick_figures(pose), generated], dim=-1) if sheet else generated
 
 
 def transfer_file(model: NTED, job: Job, sheet: bool = False) -> None:
-    """Make one picture, over what may be there already. Raises ValueError that names the bad file."""
+    """Generate one picture, replacing any existing one. Raises ValueError that names the bad file."""
     for problem in transfer(model, [job], sheet=sheet).values():
         raise ValueError(problem)
 
 
 def output_name(source: str, target: str) -> str:
-    """The name of the picture of a pair: both paths, `/` written as `+`: `A+1_to_B+2.png` for A/1.jpg and B/2.jpg."""
+    """The file name for a pair: both paths with `+` for `/`, so `A+1_to_B+2.png` for A/1.jpg and B/2.jpg."""
     return "_to_".join(Path(name).with_suffix("").as_posix().replace("/", "+") for name in (source, target)) + ".png"
 
 
 def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, options: PoseOptions = AUTO) -> list[Job]:
-    """The jobs of a list of pairs: lines `target,source[,source ...]`, see `lists.pair_lines`; one picture a source.
+    """The jobs for a list of pairs, one per source.
 
-    images   folder of the paths in the lines; pictures may have any ending
-    poses    folder of their key points, under the same names; or one file with those of all pictures
-    options  how the key points are read; frame `picture` is the target's picture in `images`
-    raises   ValueError that names file and line, or the folder that is not there
+    pairs    file with lines `target,source[,source ...]`, see `lists.pair_lines`
+    images   folder with the pictures named there, with any ending
+    poses    folder with their key points, under the same names; or one file with those of all pictures
+    out      folder for the pictures to write
+    options  how the key points are read; frame `picture` means the target's picture in `images`
+    raises   ValueError that names file and line, or the missing folder
     """
     if not images.is_dir():
         raise ValueError(f"{images}: no such folder")
@@ -127,11 +129,12 @@ def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, options: PoseOp
     jobs = {}
     for number, (target, sources) in read_pairs(pairs, images):
         for source in sources:
-            made, name = out / output_name(source, target), picture_name(target)
+            generated, name = out / output_name(source, target), picture_name(target)
             posed = find(target) if options.frame == "picture" else None
-            job = Job(find(source), keypoints.get(name, poses), made, options, posed, name)
-            if jobs.setdefault(made, job) != job:
-                raise ValueError(f"{pairs}, line {number}: an earlier pair already makes {made.name}; rename a file")
+            job = Job(find(source), keypoints.get(name, poses), generated, options, posed, name)
+            if jobs.setdefault(generated, job) != job:
+                clash = f"an earlier pair already writes {generated.name}"
+                raise ValueError(f"{pairs}, line {number}: {clash}; rename one of the pictures")
     return list(jobs.values())
 
 
@@ -139,12 +142,13 @@ def transfer_pairs(
     model: NTED, pairs: Path, images: Path, poses: Path, out: Path, batch: int = 8, sheet: bool = False,
     options: PoseOptions = AUTO,
 ) -> int:  # fmt: skip
-    """Make the pictures of a pairs file that are not in `out` yet; for the arguments see `read_jobs` and `transfer`.
+    """Generate the pictures of a list of pairs that are not in `out` yet; arguments as in `read_jobs` and `transfer`.
 
-    returns  how many were made
+    returns  the number of pictures generated
+    raises   ValueError, after all the others are written, if some could not be generated; out/problems.txt has a line
+             for each of these
 
-    Raises ValueError if some could not be made, after all the others: out/problems.txt holds a line for each of them.
-    Pictures of another model or with another `sheet` belong into another folder: what is there is not looked at.
+    Existing pictures are not checked, so use another folder for another model or another value of `sheet`.
     """
     jobs = read_jobs(pairs, images, poses, out, options)
     waiting = [job for job in jobs if not job.out.exists()]
@@ -154,5 +158,5 @@ def transfer_pairs(
     if problems:
         out.mkdir(parents=True, exist_ok=True)
         listing.write_text("".join(f"{path.name}: {problem}\n" for path, problem in problems.items()))
-        raise ValueError(f"{len(problems)} of {len(jobs)} pictures could not be made; {listing} says why")
+        raise ValueError(f"{len(problems)} of {len(jobs)} pictures could not be generated; {listing} says why")
     return len(waiting)

@@ -1,6 +1,6 @@
-"""The ablations: the model of `people-64` with one decision changed at a time, all trained for one short budget.
+"""The ablations: the `people-64` model with one decision changed at a time, all trained with the same short budget.
 
-Most are a changed number in a configuration. Four change the network itself and keep its interface: `extract`,
+Most only change a number in the configuration. Four change the network itself but keep its interface: `extract`,
 `render` and `forward`. Notebook 10 compares them; `checkpoints/train.py` trains them.
 """
 
@@ -19,7 +19,7 @@ from nted_lite.model import NTED, Rendering, Textures
 from nted_lite.renderer import Layer
 from nted_lite.texture import distribute
 
-# ------------------------------------------------------------------------------------------- networks that do otherwise
+# -------------------------------------------------------------------------------------------------- the other networks
 
 
 class Shared(NTED):
@@ -37,7 +37,7 @@ class Shared(NTED):
 
 
 class EveryPosition(nn.Module):
-    """In the place of extraction: every position is a texture of its own, a value beside the key that finds it."""
+    """Replaces extraction: every position is a texture of its own, a value with the key that finds it."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -45,7 +45,7 @@ class EveryPosition(nn.Module):
         self.keys = EqualConv2d(channels, channels, 1)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """b c h w -> values and keys b (h w) 2c, and an extraction map b (h w) h w that takes each from its place"""
+        """b c h w -> values and keys, b (h w) 2c, and a one-hot extraction map, b (h w) h w"""
         h, w = features.shape[-2:]
         both, _ = pack([self.values(features), self.keys(features)], "b * h w")
         one_hot = rearrange(torch.eye(h * w, device=features.device), "k (h w) -> k h w", h=h)
@@ -53,7 +53,7 @@ class EveryPosition(nn.Module):
 
 
 class Attend(nn.Module):
-    """In the place of distribution: queries meet keys, as in any attention; a target position mixes all positions."""
+    """Replaces distribution: ordinary attention, in which each target position mixes all reference positions."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -68,7 +68,7 @@ class Attend(nn.Module):
 
 
 class FullAttention(NTED):
-    """Position to position, at the resolutions that have textures: what NTED replaces. The cost is (h w)^2."""
+    """Full attention at the resolutions that have textures, which NTED replaces. It costs (h w)^2."""
 
     def __init__(self, config: ModelConfig):
         super().__init__(config)
@@ -81,7 +81,7 @@ class FullAttention(NTED):
 
 
 class Concatenated(NTED):
-    """No transfer: the photo's features lie beside the pose's, pixel on pixel, at every resolution."""
+    """No transfer: the features of photo and pose are concatenated, position by position, at every resolution."""
 
     def __init__(self, config: ModelConfig):
         super().__init__(replace(config, textures=(0,) * len(config.textures), pose_skips=True))
@@ -99,16 +99,16 @@ class Concatenated(NTED):
 
 
 class ModulatedLayer(Layer):
-    """StyleGAN2's way: a style scales the filters of a convolution (1912.04958, section 2.2), and adds nothing."""
+    """StyleGAN2's modulation: a style scales the filters of a convolution (1912.04958, section 2.2)."""
 
     def __init__(self, layer: Layer, inputs: int, outputs: int, style: int):
         super().__init__(layer.conv, outputs, 0, 1, skip=layer.skip is not None)
         self.scales = EqualLinear(style, inputs)
 
     def forward(self, features: Tensor, textures: Tensor, pose: Tensor | None = None, hidden: None = None):
-        scales = 1 + self.scales(rearrange(textures, "b 1 c -> b c"))  # modulate: the same as scaling the input
+        scales = 1 + self.scales(rearrange(textures, "b 1 c -> b c"))  # modulate: same as scaling the input
         weight = self.conv.weight * self.conv.scale  # o i p q
-        size = torch.einsum("oipq,bi->bo", weight.square(), scales.square())  # demodulate: filters of length 1 again
+        size = torch.einsum("oipq,bi->bo", weight.square(), scales.square())  # demodulate to filters of unit length
         features = self.conv(features * rearrange(scales, "b i -> b i 1 1"))
         features = features * rearrange((size + 1e-8).rsqrt(), "b o -> b o 1 1")
         if self.skip is not None:
@@ -117,7 +117,7 @@ class ModulatedLayer(Layer):
 
 
 class Modulated(NTED):
-    """One style vector for the whole person, the mean of the photo's features; it modulates every convolution."""
+    """One style vector for the whole person, the mean of the photo's features, modulates every convolution."""
 
     def __init__(self, config: ModelConfig):
         super().__init__(replace(config, textures=(0,) * len(config.textures)))
@@ -140,12 +140,12 @@ class Modulated(NTED):
 
 FULL = PRESETS["people-64"].model
 SHORT = replace(PRESETS["people-64"].train, steps=2500, texture_dropout_steps=500, weights=LossWeights())
-"""The budget of all: the same steps, the same people, no adversary"""
+"""The budget of all variants: the same steps, the same people, no adversarial loss"""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A model that differs from the full one by one decision."""
+    """A model that differs from the full one in a single decision."""
 
     title: str
     model: ModelConfig = FULL
@@ -179,13 +179,13 @@ VARIANTS = {
     "no-pose-skips": Variant("the pose enters at 16 rows only", replace(FULL, pose_skips=False)),
     "paper-pose-map": Variant("the published pose map", replace(FULL, fine_pose=False)),
     "l1-only": Variant("pixels only, no features", train=_weights(perceptual=0.0, style=0.0)),
-    "part-labels": Variant("with true parts as a warm start", train=_weights(parts=1.0)),
+    "part-labels": Variant("with ground-truth parts as a warm start", train=_weights(parts=1.0)),
 }  # fmt: skip
-"""Name -> variant. The first four are trained with two seeds: they say how much chance is in the table."""
+"""Name -> variant. The first four are trained with two seeds, to show how much the results vary by chance."""
 
 
 def load(folder: Path) -> NTED:
-    """The trained variant of a folder, which has its name (`-seed-1` may follow). ValueError for an unknown name."""
+    """The trained variant in a folder of that name, optionally followed by `-seed-1`. ValueError for other names."""
     name = Path(folder).name.removesuffix("-seed-1")
     if name not in VARIANTS:
         raise ValueError(f"{folder}: no variant of that name; there are {', '.join(VARIANTS)}")

@@ -281,7 +281,7 @@ def bad_checkpoint(folder, kind):
 )
 def test_a_bad_checkpoint_is_named(tmp_path, kind, message):
     path = bad_checkpoint(tmp_path, kind)
-    another, none = "no published people-64; give another file or preset", "describes no model"
+    another, none = "not a published people-64 model; use another file or preset", "describes no model"
     assert one_line(load_model, path, "people-64").startswith(message.format(path, another=another, none=none))
 
 
@@ -327,7 +327,7 @@ def test_a_hub_id(tiny, tmp_path, monkeypatch):
 
 def test_a_hub_that_cannot_be_reached(no_network):
     line = one_line(load_model, "runs/mine")
-    assert line.startswith("runs/mine: no such checkpoint here, nor could it be had from the hub ([Errno -2] Name or ")
+    assert line.startswith("runs/mine: no such checkpoint here, and it could not be downloaded from the hub ([Errno -2] Name or ")
     assert "locating" not in line and line.endswith("or a hub id (user/name)")
 
 

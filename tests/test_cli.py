@@ -131,7 +131,7 @@ def test_demo(monkeypatch, tmp_path, capsys):
           "b.jpg"], "--posed and --name are for a single pose"),
         (["train", "--out", "x", "--data", "nowhere", "--device", "cpu"], "nowhere: no such folder; prepare"),
         (["train", "--out", "x", "--features", "resnet", "--device", "cpu"], "no feature network 'resnet'; there are"),
-        (["train", "--out", "x", "--pairs", "3", "--accumulate", "2", "--device", "cpu"], "3 pairs a step cannot be"),
+        (["train", "--out", "x", "--pairs", "3", "--accumulate", "2", "--device", "cpu"], "3 pairs per step cannot be"),
         (["train", "--out", "{tmp}/file/x", "--device", "cpu", *TINY], "Not a directory"),
         (["train", "--out", "{tmp}", "--device", "cpu", "--resume"], "nothing to resume"),
         (["train", "--out", "x", "--device", "cuda:7", *TINY], "device 'cuda:7' cannot be used"),

@@ -61,7 +61,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, request):
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     run.train_step()
     request.getfixturevalue("small_disk")
-    with pytest.raises(OSError, match=r"state.safetensors: could not be written .*the one written before it is whole"):
+    with pytest.raises(OSError, match=r"state.safetensors: could not be written .*the previous one is intact"):
         run.save(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -33,7 +33,7 @@ def test_fp16_needs_a_gpu(device):
     [
         ({"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, "2 processes were started, but each would train alone"),
         ({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}, "starts one process where several were wanted"),
-        ({"ACCELERATE_MIXED_PRECISION": "bf16"}, "accelerate launch says bf16, --mixed-precision says no"),
+        ({"ACCELERATE_MIXED_PRECISION": "bf16"}, "accelerate launch says bf16, but --mixed-precision no"),
     ],
 )
 def test_processes_that_would_not_form_one_training(monkeypatch, environment, line):
@@ -47,7 +47,7 @@ def test_processes_that_would_not_form_one_training(monkeypatch, environment, li
 
 @pytest.mark.parametrize(
     ("device", "gpus", "line"),
-    [("", 1, "2 processes on this machine, but 1 GPUs"), ("cuda:1", 2, "2 processes cannot all use cuda:1")],
+    [("", 1, "2 processes on this machine, but only 1 GPUs"), ("cuda:1", 2, "2 processes cannot all use cuda:1")],
 )
 def test_more_processes_than_gpus(monkeypatch, device, gpus, line):
     monkeypatch.setenv("WORLD_SIZE", "2"), monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")

@@ -164,7 +164,7 @@ def test_no_weights_and_no_network(cache):
         feature_network("vgg19")
     line = one_line(error)
     assert line.startswith(f"VGG-19: {cache}: not there, and the download failed (<urlopen error no network>)")
-    assert line.endswith(f"put {features.VGG_URL} there, or choose the people parser: --features people-parser")
+    assert line.endswith(f"put {features.VGG_URL} there, or use the people parser: --features people-parser")
 
 
 def test_a_path_without_weights_is_never_downloaded_to(cache, tmp_path):

@@ -341,7 +341,7 @@ def test_a_picture_is_found_by_its_name(tmp_path, form, written, asked):
             read = read_keypoints(path, name=asked.format(name.replace(".jpg", suffix)))
             assert torch.equal(read, torch.tensor(wanted + ([40, 0] if form is patn else [0, 0])).double())
     holds = f"{path}: it has the key points of 3 pictures, such as {written[0]}"
-    assert one_line(read_keypoints, path) == f"{holds}; say with --name which is meant"
+    assert one_line(read_keypoints, path) == f"{holds}; say with --name which one is meant"
     for stranger in ("WOMEN/Tees_Tanks/id_00007625/03_1_front", "3_1_front", "WOMEN"):
         line = one_line(read_keypoints, path, name=stranger)
         assert line == f"{holds}, and none of them can be {stranger}"
@@ -461,11 +461,11 @@ FRAMES = {
     "photo, said 256": ("256", ELSEWHERE, "18 of 18 joints lie outside the 256x256 frame"),
     "another photo": ("64x128", PERSON, "look like pixels of a 256x256 picture"),
     "published, said photo": ("750x1101", PERSON, "tiny in the 750x1101 frame"),
-    "y before x": ("auto", PERSON[:, ::-1], "lies on its side (x from"),
-    "y before x in a photo": ("750x1101", ELSEWHERE[:, ::-1], "lies on its side"),
-    "normalised, not said": ("auto", PERSON / 256, "no pixels but normalised coordinates"),
-    "normalised around 0": ("750x1101", PERSON / 128 - 1, "no pixels"),
-    "beside the window": ("3000x256", PERSON - [40, 0], "no joint in sight"),
+    "y before x": ("auto", PERSON[:, ::-1], "lies on one side (x from"),
+    "y before x in a photo": ("750x1101", ELSEWHERE[:, ::-1], "lies on one side"),
+    "normalised, not said": ("auto", PERSON / 256, "not pixels but normalised coordinates"),
+    "normalised around 0": ("750x1101", PERSON / 128 - 1, "not pixels"),
+    "beside the window": ("3000x256", PERSON - [40, 0], "there is no joint, or one far out"),
     "all left out": ("auto", np.full((18, 2), -1), "every joint is missing"),
 }
 

@@ -195,7 +195,7 @@ def test_fewer_steps_than_are_done(tmp_path):
     run = trainer()
     run.train_step(), run.train_step()
     run.save(tmp_path)
-    with pytest.raises(ValueError, match="has reached step 2 already; give --steps at least that"):
+    with pytest.raises(ValueError, match="has already reached step 2; set --steps to at least that"):
         trainer(steps=1).load(tmp_path)
 
 

@@ -189,7 +189,7 @@ def test_pairs_take_key_points_in_every_form(model, folder):
 def test_a_pose_that_is_not_there_stops_its_own_picture_only(model, folder):
     (folder / "pose/0.txt").unlink()
     run_line = one_line(run, model, folder, ["0.png,1.png", "1.png,2.png"])
-    assert run_line.startswith("1 of 2 pictures could not be made")
+    assert run_line.startswith("1 of 2 pictures could not be generated")
     assert f"{folder / 'pose/0'}: no key points under this name" in (folder / "out/problems.txt").read_text()
 
 
@@ -200,7 +200,7 @@ def test_broken_files_do_not_stop_the_rest(model, folder):
     good = (folder / "pose/2.txt").read_text()
     (folder / "pose/2.txt").write_text("-1 -1\n" * 18)
     problems = folder / "out/problems.txt"
-    assert one_line(run, model, folder, lines) == f"3 of 6 pictures could not be made; {problems} says why"
+    assert one_line(run, model, folder, lines) == f"3 of 6 pictures could not be generated; {problems} says why"
     assert set(made(folder)) == {"1_to_0.png", "2_to_1.png", "3_to_4.png", "problems.txt"}
     listed = problems.read_text().splitlines()
     assert [line.split(": ")[0] for line in listed] == ["gone_to_1.png", "0_to_2.png", "half_to_3.png"]
@@ -297,7 +297,7 @@ def test_flattened_pictures_of_deepfashion_are_found(folder):
         ("0.png,1.png\n2.png\n", "line 2: '2.png' is one path where `target,source[,source ...]` was expected"),
         ("0.png,\n", "line 1: '0.png' is one path"),
         ("\n0.png,,1.png\n", "line 2: '0.png,,1.png' has nothing between two commas"),
-        ("0.png,1.png\n0.png,1.jpg\n", "line 2: an earlier pair already makes 1_to_0.png; rename a file"),
+        ("0.png,1.png\n0.png,1.jpg\n", "line 2: an earlier pair already writes 1_to_0.png; rename one of"),
         ("from,to\n0.png,1.png,2.png\n", "line 1: the header from,to does not fit the lines below it"),
         ("from,to\n0.png,1.png\n0.png,1.png,2.png\n", "line 3: 3 columns below a header of 2"),
         ("left,right\n0.png,1.png\n", "line 1: the header left,right does not say which column is the target"),

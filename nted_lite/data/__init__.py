@@ -1,4 +1,4 @@
-"""What a training sees: the contract (`examples`), synthetic people, DeepFashion. A new data set is added here."""
+"""Training data: the interface (`examples`), synthetic people, DeepFashion. Add a new data set here."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from nted_lite.people import SPLITS
 
 
 def sources(data: Path | None, height: int, seed: int) -> tuple[Source, Source]:
-    """What is trained on, and what the sample grids show: held-out pairs.
+    """The source of the training pairs, and the source of held-out pairs for the sample grids.
 
-    data    folder of a prepared DeepFashion; None: synthetic people
+    data    folder with prepared DeepFashion; None: synthetic people
     height  rows of the pictures
-    seed    of the order in which DeepFashion's pairs come
+    seed    seed of the order of DeepFashion's pairs
     """
     if data is None:
         return people_source(height), people_source(height, SPLITS["validation"])

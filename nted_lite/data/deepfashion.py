@@ -1,12 +1,12 @@
-"""DeepFashion on disk, as data_prep/deepfashion.py lays it out, and as published preparations do:
+"""DeepFashion on disk, as prepared by data_prep/deepfashion.py or by published preparations:
 
     ROOT/256-176/           LMDB environment: "img/NAME.png" -> the bytes of a PNG with 256 rows and 176 columns
     ROOT/pose/NAME.txt      18 lines `x y`, in the 256 x 256 frame; `-1 -1` is a missing joint
-    ROOT/train_pairs.txt    one item a line: target,source[,source ...], each as img/NAME.jpg
+    ROOT/train_pairs.txt    one item per line: target,source[,source ...], each as img/NAME.jpg
     ROOT/test_pairs.txt
 
-A picture's *name* is its path below img/ without ending, "WOMEN/Dresses/id_00000002/02_1_front". Lists and stores write
-it in many ways; `picture_name` knows them, and everything else here speaks of names.
+A picture's *name* is its path below img/ without the ending, "WOMEN/Dresses/id_00000002/02_1_front". Lists and stores
+write it in many ways; `picture_name` understands them all, and everything else here uses names.
 """
 
 import io
@@ -36,7 +36,7 @@ from nted_lite.pose import MISSING
 PREPARE = "python data_prep/deepfashion.py --images IMAGES --annotations ANNOTATIONS --out {root} --heights {height}"
 LARGEST_SCALE = 1.1  # of the random zoom
 
-_OPEN = WeakValueDictionary()  # (process, path) -> environment: LMDB lets a process open a path only once
+_OPEN = WeakValueDictionary()  # (process, path) -> environment, because a process may open an LMDB path only once
 _OPENING = threading.Lock()
 
 
@@ -48,27 +48,27 @@ class Sample(NamedTuple):
 
 
 def read_pairs(path: str | Path) -> list[Item]:
-    """The items of train_pairs.txt or test_pairs.txt, as names. Raises ValueError as `lists.read_pairs`."""
+    """The items of train_pairs.txt or test_pairs.txt, as names. Raises ValueError like `lists.read_pairs`."""
     items = (item for _, item in lists.read_pairs(path))
     return [Item(picture_name(target), tuple(map(picture_name, sources))) for target, sources in items]
 
 
 def require_lmdb() -> ModuleType:
-    """The optional library lmdb; ImportError says how to get it."""
+    """The optional library lmdb. Raises ImportError that says how to install it."""
     try:
         import lmdb
     except ImportError:
-        raise ImportError('DeepFashion is kept in LMDB: pip install "nted-lite[deepfashion]"') from None
+        raise ImportError('DeepFashion is stored in LMDB: pip install "nted-lite[deepfashion]"') from None
     return lmdb
 
 
 class Store:
-    """Pictures of one size, read by name from an LMDB environment by any number of threads and processes.
+    """Pictures of one size in an LMDB environment, read by name from any number of threads and processes.
 
     path    folder of the environment, ROOT/256-176
-    height  rows of every picture; its columns are height * 11 // 16
+    height  rows of every picture; there are height * 11 // 16 columns
 
-    Nothing is locked, so that a read-only disk will do: do not read while something else writes.
+    It takes no lock, so it works on a read-only disk, but must not be read while something else writes to it.
     Raises ValueError, in one line, if there is no readable environment at path.
     """
 
@@ -81,7 +81,7 @@ class Store:
         return self.__dict__ | {"_environment": None, "_process": None}  # a spawned process opens its own
 
     def _begin(self):
-        """A read transaction. LMDB's handles must not cross a fork: each process opens the environment for itself."""
+        """A read transaction. LMDB's handles must not cross a fork, so each process opens its own environment."""
         if self._process != os.getpid():
             with _OPENING:
                 self._open()
@@ -91,7 +91,7 @@ class Store:
         if self._process == os.getpid():
             return  # another thread was first
         if self._environment is not None:
-            self._environment.close()  # this process's copy of what its parent had opened
+            self._environment.close()  # this process's copy of its parent's environment
         lmdb, here = require_lmdb(), (os.getpid(), self.path.resolve())
         self._environment = _OPEN.get(here)
         if self._environment is None:
@@ -103,7 +103,7 @@ class Store:
         self._process = os.getpid()
 
     def names(self) -> set[str]:
-        """The names of all pictures that the store holds."""
+        """The names of all pictures in the store."""
         with self._begin() as transaction:
             keys = [key.decode(errors="replace") for key in transaction.cursor().iternext(values=False)]
         return {picture_name(key) for key in keys if key != "length"}
@@ -111,7 +111,7 @@ class Store:
     def image(self, path: str) -> np.ndarray:
         """One picture, by name or path. -> h w 3, uint8, RGB
 
-        Raises ValueError naming store and key if it is absent, damaged, or not RGB of the store's size.
+        Raises ValueError that names store and picture if it is missing, damaged, or not RGB of the store's size.
         """
         name = picture_name(path)
         with self._begin() as transaction:
@@ -136,13 +136,13 @@ def shuffled(seed: int, epoch: int, items: int) -> np.ndarray:
 
 
 def zoom(picture: np.ndarray, keypoints: Tensor, chance: np.random.Generator) -> tuple[np.ndarray, Tensor]:
-    """Enlarge by up to 10 % and crop back to size, at random: one affine map for the picture and its key points.
+    """Enlarge by a random factor of up to 1.1 and crop back to size: one affine map for the picture and its key points.
 
     picture    h w 3   uint8, RGB
     keypoints  18 2    pixels x y, integers are pixel centres; a missing joint stays missing
     returns    both, of the same shapes
 
-    The crop begins between pixels, so bicubic resizing reads its window of the picture directly.
+    The crop may begin between pixels, so it is not cut out first: bicubic resizing reads its window directly.
     """
     size = np.array(picture.shape[1::-1])
     scale, *start = chance.random(3)
@@ -158,15 +158,15 @@ def zoom(picture: np.ndarray, keypoints: Tensor, chance: np.random.Generator) ->
 class DeepFashion(Dataset):
     """Pairs of pictures of one person, with their key points.
 
-    root     folder laid out as this module says
-    height   rows of the pictures; their columns are height * 11 // 16
-    split    "train": an endless stream, shuffled anew each epoch, one of an item's sources by chance each time;
+    root     folder with the layout above
+    height   rows of the pictures; there are height * 11 // 16 columns
+    split    "train": an endless stream, reshuffled every epoch, with a random source of each item;
              "test": every source of every item once, in the order of the list
-    seed     of the stream
+    seed     seed of the stream
     augment  whether to `zoom` each picture; None: for training only
 
-    `dataset.pair(number)` depends on seed and number alone: it is the same in any batch, thread or process. `len` is
-    the number of pairs in an epoch. Raises ValueError, in one line, if something that the split needs is not there.
+    `dataset.pair(number)` depends only on seed and number: it is the same in any batch, thread or process. `len` is
+    the number of pairs in an epoch. Raises ValueError, in one line, if something that the split needs is missing.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class DeepFashion(Dataset):
             self.items = [Item(target, (source,)) for target, sources in self.items for source in sources]
 
     def _check_files(self) -> None:
-        """Quickly, before hours of training: is there a picture and a key point file for every name?"""
+        """Check quickly, before hours of training, that every name has a picture and a key point file."""
         names = {name for item in self.items for name in (item.target, *item.sources)}
         without_pose = {name for name in names if not self._pose_file(name).is_file()}
         listed = f"of the {len(names)} pictures of {self.root / self.split}_pairs.txt"
@@ -210,7 +210,7 @@ class DeepFashion(Dataset):
         return self.pair(number)
 
     def pair(self, number: int) -> Sample:
-        """Pair `number`, 0, 1, 2 ...; a training set has no last one, beyond a test set's is an IndexError."""
+        """Pair `number`, 0, 1, 2 ... A training set is endless; past the end of a test set, IndexError is raised."""
         if number < 0 or (self.split == "test" and number >= len(self)):
             raise IndexError(f"no pair {number}: the {self.split} set has {len(self)} pairs an epoch")
         chance = np.random.default_rng([self.seed, 1, number])
@@ -227,17 +227,17 @@ class DeepFashion(Dataset):
 
 
 def _require_none(names: Iterable[str], message: str) -> None:
-    """ValueError with their number and the first few if there are any names."""
+    """Raise ValueError with the number of names and the first few, if there are any."""
     names = sorted(names)
     if names:
         few = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-        raise ValueError(f"{len(names)} {message}: {few}; data_prep/deepfashion.py lists all that is wrong")
+        raise ValueError(f"{len(names)} {message}: {few}; data_prep/deepfashion.py lists all problems")
 
 
 def deepfashion_source(dataset: DeepFashion, threads: int = 8) -> Source:
-    """Pairs of DeepFashion for the training loop: view 0 is the source, view 1 the target; parts are not known.
+    """Pairs of DeepFashion for the training loop: view 0 is the source, view 1 the target; parts are unknown.
 
-    Pictures are decoded by several threads (PIL lets them run side by side); pose maps are drawn on the device, all
+    Several threads decode the pictures, which Pillow can do in parallel; pose maps are drawn later on the device, all
     in one batch.
     """
 

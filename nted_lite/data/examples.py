@@ -1,4 +1,4 @@
-"""The contract between data and training: what a source of pairs returns, and what a step makes of it.
+"""The interface between data and training: what a source of pairs returns, and what a step derives from it.
 
 To add a data set, write a `Source`: a function from (numbers of pairs, device) to `Views`.
 """
@@ -14,14 +14,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Views:
-    """Two views of each of b people, with the view as the first axis."""
+    """Two views of each of b people; the view is the first axis."""
 
     images: Tensor
     """2 b 3 h w, -1..1"""
     keypoints: Tensor
     """2 b 18 2, pixels; -1 -1 for a missing joint"""
     parts: Tensor
-    """2 b h w: true parts, all 0 where they are not known"""
+    """2 b h w: ground-truth parts, all 0 if unknown"""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Examples:
     """What a step trains on: reference images, target poses, and the ground truth."""
 
     number: Tensor
-    """b: which example of the training each is; the same number never comes twice"""
+    """b: the number of each example, which never repeats during training"""
     reference: Tensor
     """b 3 h w, -1..1"""
     pose: Tensor
@@ -39,10 +39,10 @@ class Examples:
     target_keypoints: Tensor
     """b 18 2, pixels; -1 -1 for a missing joint"""
     target_parts: Tensor
-    """b h w: true parts, all 0 where they are not known"""
+    """b h w: ground-truth parts, all 0 if unknown"""
 
     def of_pairs(self, chosen: slice = slice(None)) -> "Examples":
-        """From what `both_directions` returned, the examples of some pairs: 2 b ... -> (2 b) ..."""
+        """The examples of some pairs, selected from the result of `both_directions`: 2 b ... -> (2 b) ..."""
 
         def flat(values: Tensor) -> Tensor:
             values = rearrange(values[:, chosen], "v b ... -> (v b) ...")
@@ -52,15 +52,16 @@ class Examples:
 
 
 Source = Callable[[Tensor, torch.device], Views]
-"""Makes training data: (numbers of the pairs, device) -> their two views; pair i is always the same"""
+"""Supplies training data: (numbers of the pairs, b; device) -> their two views; pair i is always the same"""
 
 
 def both_directions(index: Tensor, views: Views, draw: Callable[[Tensor], Tensor]) -> Examples:
-    """Each pair twice: first view to second, then second to first. Two examples for the cost of one drawing.
+    """Use each pair twice, from first view to second and back: two examples for the cost of rendering one pair.
 
-    index    b, numbers of the pairs
-    draw     2 b 18 2 -> 2 b 20 h w, how a pose map is drawn: `NTED.pose_map`
-    returns  examples with two axes in the place of one, 2 b; `of_pairs` joins them
+    index    b   numbers of the pairs
+    views    their views
+    draw     2 b 18 2 -> 2 b 20 h w, draws pose maps: `NTED.pose_map`
+    returns  examples with two leading axes, 2 b, instead of one; `of_pairs` merges them
     """
     return Examples(
         number=torch.stack([2 * index, 2 * index + 1]).to(views.images.device),
@@ -73,11 +74,11 @@ def both_directions(index: Tensor, views: Views, draw: Callable[[Tensor], Tensor
 
 
 class Blocks:
-    """Examples for several steps at a time, the next block prepared in the background while the present one is used.
+    """Examples for several steps at a time; the next block is prepared in the background while this one is in use.
 
     draw        first step of a block -> its examples
     length      steps in a block
-    background  False draws a block only when its first step asks for it
+    background  whether to prepare ahead; if False, a block is drawn when its first step needs it
     """
 
     def __init__(self, draw: Callable[[int], Examples], length: int, background: bool):
@@ -87,7 +88,7 @@ class Blocks:
         self.worker = ThreadPoolExecutor(1) if background else None
 
     def __call__(self, step: int) -> tuple[Examples, int]:
-        """The examples of the block that a step is in, and the step's place in it."""
+        """The examples of the block that contains a step, and the step's position in it."""
         first = step - step % self.length
         if first != self.first:
             self.examples = self.next_examples.result() if first == self.next_first else self.draw(first)

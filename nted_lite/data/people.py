@@ -1,4 +1,4 @@
-"""Synthetic people as training data, drawn when they are asked for."""
+"""Synthetic people as training data, rendered on the fly."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,11 @@ from nted_lite.pose import MISSING
 
 
 def people_source(height: int, seed: int = SPLITS["train"]) -> Source:
-    """Synthetic people, drawn when they are asked for."""
+    """Synthetic people, rendered on the fly.
+
+    height  rows of the pictures
+    seed    of the split, see `people.SPLITS`
+    """
 
     def draw(index: Tensor, device: torch.device) -> Views:
         pair = pairs(seed, index, height, device)

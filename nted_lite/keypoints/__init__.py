@@ -1,6 +1,7 @@
-"""One home for key points: every form in which people bring a pose becomes 18 joints `x y`, in the order of `JOINTS`.
+"""Key points: a pose in any common format becomes 18 joints `x y`, in the order of `pose.JOINTS`.
 
-`layouts` knows the orders of the joints, `files` the formats, `frames` the pixels that the numbers are measured in.
+`layouts` handles the orders of the joints, `formats` and `files` the files, and `frames` the image whose pixel
+coordinates they use.
 """
 
 from nted_lite.keypoints.files import keypoints_file, read_keypoints

@@ -16,16 +16,16 @@ from nted_lite.pose import MISSING
 def read_keypoints(
     path: str | Path, *, name: str | None = None, person: int | None = None, min_confidence: float = 0.0
 ) -> Tensor:
-    """Read the key points of one person, in any of the formats above.
+    """Read the key points of one person, from a file in any of the known formats and layouts.
 
-    path            the file; for a picture's file in a folder see `keypoints_file`
-    name            of the picture, for a file that holds several; a suffix or folders in front do no harm
-    person          its number in the picture, counted from 0; None: the person that extends furthest
+    path            the file; `keypoints_file` finds that of a picture in a folder
+    name            name of the picture, for a file with several; a suffix and leading folders do not matter
+    person          which person in the picture, counted from 0; None: the one with the largest extent
     min_confidence  joints with a lower confidence count as missing
-    returns         18 2   float64, COCO-18, (-1, -1) for a missing joint; pixels as they are in the file
+    returns         18 2   float64, COCO-18, (-1, -1) for a missing joint; pixels as in the file
 
-    PATN's pixels become those of the published 256 x 256 frame. Raises OSError if the file cannot be opened, and
-    ValueError for whatever else is wrong, in one line that names the file and the place in it.
+    Pixels of PATN's files are converted to the published 256 x 256 frame. Raises OSError if the file cannot be opened,
+    and ValueError for anything else, in one line that names the file and the place in it.
     """
     points, frame = read_person(path, name, person, min_confidence)
     return uncut(points) if frame == PATN_FRAME else points
@@ -37,9 +37,9 @@ def uncut(points: Tensor) -> Tensor:
 
 
 def keypoints_file(folder: str | Path, name: str) -> Path:
-    """The file with a picture's key points in a folder: the picture's name and one of the endings in `lists.KEYPOINTS`.
+    """Find the key points of a picture in a folder: a file with the picture's name and an ending of `lists.KEYPOINTS`.
 
-    folder  or one file with the key points of all pictures, which is returned as it is
+    folder  or one file with the key points of all pictures, which is returned unchanged
     name    of the picture, as a path below the folder, with or without suffix: WOMEN/Dresses/id_1/02_1_front.jpg
 
     Raises FileNotFoundError if there is no such file, and ValueError if there are several.
@@ -59,7 +59,7 @@ def keypoints_file(folder: str | Path, name: str) -> Path:
 def read_person(
     path: str | Path, name: str | None, person: int | None, min_confidence: float
 ) -> tuple[Tensor, tuple[int, int] | None]:
-    """Like `read_keypoints`, but PATN's pixels stay as they are. -> also the picture's size, where the file tells it"""
+    """`read_keypoints` without the conversion of PATN's pixels. -> 18 2, and the picture's (width, height) if known"""
     path = Path(path)
     stamp = path.stat()
     people = _in_picture(path, read_people(path, stamp.st_mtime_ns, stamp.st_size), name)
@@ -96,12 +96,12 @@ def _extent(points: Tensor) -> float:
 
 
 def _in_picture(path: Path, people: People, name: str | None) -> list[Person]:
-    """The people in the picture of that name, or in the only picture."""
+    """The people in the picture of that name, or in the only picture of the file."""
     if None in people or len(people) <= 1 and name is None:
         return [person for group in people.values() for person in group]
     holds = f"{path}: it has the key points of {len(people)} pictures, such as {next(iter(people))}"
     if name is None:
-        raise ValueError(f"{holds}; say with --name which is meant")
+        raise ValueError(f"{holds}; say with --name which one is meant")
     stamp, (own, *shorter) = path.stat(), _tails(name)
     whole, tails = _index(path, stamp.st_mtime_ns, stamp.st_size)
     found = {whole[tail] for tail in (own, *shorter) if tail in whole} or tails.get(own, ())
@@ -112,7 +112,7 @@ def _in_picture(path: Path, people: People, name: str | None) -> list[Person]:
 
 @lru_cache(maxsize=2)
 def _index(path: Path, changed: int, size: int) -> tuple[dict[str, str], dict[str, set[str]]]:
-    """The pictures of a file by their names, and by the ends of their names."""
+    """The pictures of a file, indexed by their full names and by the ends of their names."""
     whole, tails = {}, {}
     for picture in read_people(path, changed, size):
         own, *shorter = _tails(picture)

@@ -1,11 +1,11 @@
-"""The formats of key points. A file's content says which one it is in, not the ending of its name:
+"""The formats of key points. A file's content decides which one it is, not the ending of its name:
 
-    text    a line for each joint, `x y` or `x y confidence`, as published; commas, semicolons and tabs are fine too
+    text    one line per joint, `x y` or `x y confidence`, as published; commas, semicolons and tabs are fine, too
     JSON    OpenPose and ControlNet (`people`); COCO, AlphaPose, MMPose and YOLO (`keypoints`); plain lists of numbers
     NumPy   .npy, or .npz with one array: j 2 or j 3, or p j 2 or p j 3 for p people
-    PATN    `fasion-resize-annotation-*.csv`, a line for each picture: `name: [y ...]: [x ...]`
+    PATN    `fasion-resize-annotation-*.csv`, one line per picture: `name: [y ...]: [x ...]`
 
-Some hold several people; COCO's and PATN's also hold several pictures.
+Some can hold several people; COCO's and PATN's can also hold several pictures.
 """
 
 import json
@@ -31,9 +31,9 @@ class Person(NamedTuple):
     where: str
     """the file and the place in it, for messages"""
     frame: tuple[int, int] | None
-    """width and height of the picture, where the file tells them"""
+    """width and height of the picture, if the file says so"""
     points: Callable[[], np.ndarray]
-    """the joints, j 2 or j 3; raises ValueError if they are not numbers"""
+    """returns the joints, j 2 or j 3; raises ValueError if they are not numbers"""
 
 
 People = dict[str | None, list[Person]]
@@ -42,7 +42,10 @@ People = dict[str | None, list[Person]]
 
 @lru_cache(maxsize=2)  # one file may hold the poses of all pictures
 def read_people(path: Path, changed: int, size: int) -> People:
-    """The people in a file; whether their joints make sense is seen when these are asked for."""
+    """The people in a file; their joints are checked only when `Person.points` is called.
+
+    changed, size  of the file, so that the cache notices when it is rewritten
+    """
     with path.open("rb") as file:
         start = file.read(6)
     if start == b"\x93NUMPY" or start.startswith(b"PK"):
@@ -63,7 +66,7 @@ def read_people(path: Path, changed: int, size: int) -> People:
 
 
 def _rows(path: Path, lines: list[tuple[int, str]]) -> list[list[float]]:
-    """The numbers of each line; a header, comments and a column that counts the joints are left out."""
+    """The numbers of each line, without a header, comments and a column that numbers the joints."""
     rows, wrong = [], "is not two numbers `x y`, or three with a confidence"
     for number, line in lines:
         words = re.sub(r"[,;()\[\]]", " ", line).split()
@@ -97,7 +100,7 @@ def _patn(path: Path, lines: list[tuple[int, str]]) -> People:
             columns = axes if x_first else axes[::-1]
             person = Person(f"{path}, line {number}", PATN_FRAME, partial(_columns, *columns))
             people.setdefault(name, []).append(person)
-        elif line != header:  # which comes again where two files were joined
+        elif line != header:  # the header is repeated where two files were joined
             raise ValueError(f"{path}, line {number}: {line[:60]!r} is not `name: [y ...]: [x ...]`")
     return people
 
@@ -121,14 +124,14 @@ def _json(path: str, data: Any) -> People:
 
 
 def _annotations(path: str, data: Any) -> People:
-    """COCO's annotations or results, and what AlphaPose, MMPose and YOLO write in their likeness."""
+    """COCO's annotations or results, and the similar files that AlphaPose, MMPose and YOLO write."""
     images = {}
     if isinstance(data, dict):
         images = {image["id"]: image for image in data.get("images", ())}
         data = next((data[key] for key in ("annotations", "instance_info") if key in data), [data])
     people = {}
     for item in data:
-        for one in item.get("instances", [item]):  # MMPose groups them by the frames of a film
+        for one in item.get("instances", [item]):  # MMPose groups them by the frames of a video
             picture = one.get("image_id", item.get("frame_id"))
             image = images.get(picture, {})
             picture = image.get("file_name", f"{picture:012d}" if isinstance(picture, int) else picture)
@@ -137,7 +140,7 @@ def _annotations(path: str, data: Any) -> People:
             points = partial(_scored, one["keypoints"], one.get("keypoint_scores", one.get("scores")))
             group.append(Person(where, _size(image, "width", "height"), points))
     lone = next(iter(people), None)
-    return {None: people[lone]} if len(people) == 1 and str(lone).isdigit() else people  # a number is no name
+    return {None: people[lone]} if len(people) == 1 and str(lone).isdigit() else people  # a number is not a name
 
 
 def _size(data: dict, width: str, height: str) -> tuple[int, int] | None:
@@ -187,7 +190,7 @@ def _numbers(raw: Any) -> np.ndarray:
 
 
 def _points(raw: Any) -> np.ndarray:
-    """Joints, j 2 or j 3, also from one flat list of their numbers."""
+    """Joints, j 2 or j 3, possibly from one flat list of numbers."""
     points = _numbers(raw)
     if points.ndim == 1:  # of 34, 36 and 50 numbers, two make a joint; three of OpenPose's 54 and 75 and COCO's 51
         columns = 2 if len(points) in (34, 36, 50) else 3

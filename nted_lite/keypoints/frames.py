@@ -1,4 +1,4 @@
-"""The pixels that key points are measured in, and the way from there into the picture that a model sees."""
+"""Frames: the image whose pixel coordinates key points use, and the conversion to the picture that a model sees."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from nted_lite.pose import MISSING
 
 PUBLISHED = (256, 256)
 COMMON = (PUBLISHED, (352, 512), (512, 512), (750, 1101))
-"""Width and height of the pictures of this field, to name the likely one where a frame is wrong."""
+"""Common widths and heights of pictures in this field, to suggest the likely one if a frame is wrong."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class PoseOptions:
     """How files of key points are read."""
 
     frame: str = "auto"
-    """image whose pixel coordinates they use: "256" (256 x 256, as published), "WIDTHxHEIGHT", "picture" (the one of
-    the pose) or "auto": what the file says, or else 256, unless the numbers speak against it"""
+    """the image whose pixel coordinates they use: "256" (256 x 256, as published), "WIDTHxHEIGHT", "picture" (the one
+    that the pose comes from), or "auto": as the file says, or else 256, unless the numbers contradict it"""
     person: int | None = None
-    """which person of a file with several, counted from 0; None: the one that extends furthest"""
+    """which person, counted from 0, if there are several; None: the one with the largest extent"""
     min_confidence: float = 0.0
     """joints with a lower confidence count as missing"""
 
@@ -37,7 +37,7 @@ class PoseOptions:
             raise ValueError(f"min_confidence is {self.min_confidence}; confidences run from 0 up, most to 1")
 
     def size(self, posed: Path | None) -> tuple[int, int] | None:
-        """Width and height of the frame; None if it is to be found out. `posed` is the pose's own picture, if known."""
+        """Width and height of the frame; None if it has to be detected. `posed` is the pose's own picture, if known."""
         if self.frame == "picture" or self.frame == "auto" and posed:
             return picture_size(posed)
         width, _, height = self.frame.partition("x")
@@ -48,11 +48,11 @@ AUTO = PoseOptions()
 
 
 def to_frame(keypoints: Tensor, height: int, width: int | None = None) -> Tensor:
-    """From the 256 x 256 frame of the published files to the frame of a height x width picture.
+    """Convert from the 256 x 256 frame of the published files to the frame of a height x width picture.
 
     keypoints  ... 18 2  ->  ... 18 2   pixels; a joint with -1 in x or y is missing and becomes (-1, -1)
 
-    The published pictures are the middle 176 of those 256 columns: x loses 40, then both axes are scaled.
+    The published pictures are the middle 176 of those 256 columns: 40 is subtracted from x, then both axes are scaled.
     """
     width = height * 11 // 16 if width is None else width
     offset, scale = keypoints.new_tensor([40, 0]), keypoints.new_tensor([width / 176, height / 256])
@@ -64,14 +64,14 @@ def read_pose(
     path: Path, height: int, width: int, options: PoseOptions = AUTO, *, posed: Path | None = None,
     name: str | None = None,
 ) -> Tensor:  # fmt: skip
-    """Read a person's key points into the frame of a height x width picture.
+    """Read a person's key points, and convert them to the frame of a height x width picture.
 
-    path     file of key points, or the folder in which that of picture `name` lies
-    options  the frame of its numbers, and which joints count
-    posed    the picture of the pose, if its pixels are the frame
-    name     of that picture, for a folder, or for a file with the poses of several pictures
+    path     file with key points, or the folder that contains the file for picture `name`
+    options  the frame of its numbers, and which person and joints count
+    posed    the image whose pixel coordinates the key points use, if there is one
+    name     name of the picture, for a folder, or for a file with the poses of several pictures
     returns  18 2   float64, pixels, (-1, -1) for a missing joint
-    raises   ValueError, one line that names the file, for what cannot be read, and for a pose that cannot be drawn
+    raises   ValueError, in one line that names the file, if it cannot be read or the pose cannot be drawn
     """
     try:
         file = keypoints_file(path, name) if name else path
@@ -96,15 +96,15 @@ def read_pose(
     points = Framing.of(*(frame or PUBLISHED), height, width).apply(points)
     inside = ((points >= 0) & (points < points.new_tensor([width, height])) & ~missing).all(-1)
     if not inside.any() or (points.abs() > 10_000).any():
-        raise ValueError(f"{file}: no joint in sight, or one far out, of the window of the frame that a model sees")
+        raise ValueError(f"{file}: in the part of the picture that a model sees there is no joint, or one far out")
     return points
 
 
 def doubt(keypoints: Tensor, frame: tuple[int, int] | None = None) -> str | None:
-    """What speaks against key points being those of an upright person, in pixels of a frame; None: nothing.
+    """Why key points are probably not those of an upright person in pixels of a frame; None if nothing looks wrong.
 
     keypoints  18 2   (-1, -1) is missing
-    frame      width and height; None: probably those of the published 256 x 256 frame, so that less makes doubtful
+    frame      width and height; None: unknown, so the published 256 x 256 frame is assumed and checked more strictly
     """
     there = keypoints[~absent(keypoints)]
     if not len(there):
@@ -113,11 +113,11 @@ def doubt(keypoints: Tensor, frame: tuple[int, int] | None = None) -> str | None
     extent = f"x from {low[0]:.5g} to {high[0]:.5g}, y from {low[1]:.5g} to {high[1]:.5g}"
     say = "name it with --posed PICTURE (--frame picture for pairs) or --frame WxH"
     if (there >= 0).all() and (there <= 1).all():
-        return f"these are no pixels but normalised coordinates, 0 to 1 ({extent}); the picture is needed: {say}"
+        return f"these are not pixels but normalised coordinates, 0 to 1 ({extent}); the picture is needed: {say}"
     if (there.abs() <= 2).all():
-        return f"these are no pixels ({extent}); of normalised coordinates, those from 0 to 1 are read"
+        return f"these are not pixels ({extent}); normalised coordinates are read only if they run from 0 to 1"
     if _lies(keypoints):
-        return f"the person lies on its side ({extent}): x and y look exchanged; x comes first"
+        return f"the person lies on one side ({extent}): x and y look exchanged; x comes first"
     outside = ((there < 0) | (there > size)).any(-1).sum().item()
     if outside > (len(there) // 2 if frame else 1):
         holding = [other for other in COMMON if (low >= 0).all() and (high <= high.new_tensor(other)).all()]
@@ -136,11 +136,11 @@ def doubt(keypoints: Tensor, frame: tuple[int, int] | None = None) -> str | None
 
 
 def _lies(keypoints: Tensor) -> bool:
-    """Whether the legs are to the right of the head and the shoulders, not below: upright if x and y are exchanged."""
+    """Whether the legs are to the right of head and shoulders instead of below them, as when x and y are exchanged."""
     there = ~absent(keypoints)
     upper, legs = (keypoints[joints][there[joints]] for joints in ([0, 1, 2, 5, 14, 15, 16, 17], [*range(8, 14)]))
     across, down = (legs.mean(0) - upper.mean(0)).tolist()
-    return across > 2 * abs(down)  # False where one of them is NaN, because no such joint is there
+    return across > 2 * abs(down)  # False if one of them is NaN, because all its joints are missing
 
 
 def _name(frame: tuple[int, int]) -> str:

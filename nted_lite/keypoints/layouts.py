@@ -1,8 +1,8 @@
-"""The orders in which pose estimators list the joints, and how each becomes COCO-18, the order of `pose.JOINTS`.
+"""The orders in which pose estimators list joints, and their conversion to COCO-18, the order of `pose.JOINTS`.
 
     18 joints   COCO-18: OpenPose's COCO model, the published files
-    25 joints   BODY_25: OpenPose's default; the middle of the hips and the feet are dropped
-    17 joints   COCO-17: ViTPose, MMPose, YOLO, AlphaPose; the neck is the middle of the shoulders
+    25 joints   BODY_25: OpenPose's default; the mid-hip and the feet are dropped
+    17 joints   COCO-17: ViTPose, MMPose, YOLO, AlphaPose; the neck is the midpoint of the shoulders
 """
 
 import torch
@@ -11,22 +11,22 @@ from torch import Tensor
 from nted_lite.pose import MISSING
 
 BODY_25 = (*range(8), *range(9, 19))
-"""For each joint of COCO-18, its number in BODY_25."""
+"""The index in BODY_25 of each joint of COCO-18."""
 
 COCO_17 = (0, 17, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
-"""For each joint of COCO-18, its number in COCO-17, which lists the left side first; the neck is appended as 17."""
+"""The index in COCO-17, which lists the left side first, of each joint of COCO-18; the neck is appended as 17."""
 
 OTHERS = {
     15: "OpenPose's MPI layout", 16: "the MPII layout", 26: "the Halpe layout", 33: "MediaPipe's layout",
     133: "the COCO-WholeBody layout, whose first 17 joints are COCO-17",
 }  # fmt: skip
-"""Layouts that are recognised, to say so, but not read."""
+"""Layouts that are recognised, for a better error message, but not read."""
 
 
 def absent(points: Tensor) -> Tensor:
     """Which joints are missing: -1 in x or y, 0 in both (as OpenPose writes it), or a confidence of 0.
 
-    points   ... j 2 or ... j 3   x, y and, if there is a third, the confidence
+    points   ... j 2 or ... j 3   x, y and optionally the confidence
     returns  ... j                bool
     """
     xy = points[..., :2]
@@ -34,13 +34,13 @@ def absent(points: Tensor) -> Tensor:
 
 
 def from_body25(points: Tensor) -> Tensor:
-    """OpenPose's BODY_25 to COCO-18: ... 25 c -> ... 18 c, where c is 2 or 3 (x, y, confidence)."""
+    """Convert OpenPose's BODY_25 to COCO-18: ... 25 c -> ... 18 c, where c is 2 or 3 (x, y, confidence)."""
     _check(points, 25)
     return points[..., BODY_25, :]
 
 
 def from_coco17(points: Tensor) -> Tensor:
-    """COCO-17 to COCO-18: the neck, which COCO-17 does not have, is put in the middle of the shoulders.
+    """Convert COCO-17 to COCO-18; the neck, which COCO-17 does not have, becomes the midpoint of the shoulders.
 
     points   ... 17 c   c is 2 or 3: x, y, confidence (or COCO's visibility 0, 1, 2)
     returns  ... 18 c   the neck is as confident as the less confident shoulder; without both, it is (-1, -1, 0)
@@ -54,9 +54,9 @@ def from_coco17(points: Tensor) -> Tensor:
 
 
 def to_coco18(points: Tensor) -> Tensor:
-    """Any of the three layouts, recognised by its number of joints: j c -> 18 c, where c is 2 or 3.
+    """Convert any of the three layouts, recognised by the number of joints: j c -> 18 c, where c is 2 or 3.
 
-    Raises ValueError for another number of joints, and for 17 that are no COCO-17 but COCO-18 cut short.
+    Raises ValueError for another number of joints, and for 17 joints that are not COCO-17 but truncated COCO-18.
     """
     joints = len(points)
     if joints == 18:

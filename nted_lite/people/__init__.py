@@ -1,4 +1,4 @@
-"""Synthetic people: an endless data set of dressed figures that knows the truth about itself."""
+"""Synthetic people: an endless data set of dressed figures with full ground truth."""
 
 from nted_lite.people.body import Poses, sample_poses
 from nted_lite.people.dataset import SPLITS, Pair, pairs

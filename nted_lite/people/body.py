@@ -1,7 +1,7 @@
-"""How people stand: poses drawn like those of a fashion catalogue, and the skeleton they give a body.
+"""How people stand: random poses as in a fashion catalogue, and the skeleton of a body in such a pose.
 
-Frames. The body's own: x to the person's left, y up, z to the front, metres. The camera's: x right, y up, z towards
-the viewer, metres, origin where the camera looks. The camera looks down by PITCH and is orthographic.
+Coordinate frames, both in metres. The body's: x to the person's left, y up, z to the front. The camera's: x right, y
+up, z towards the viewer, with the origin where the camera looks. The camera is orthographic and looks down by PITCH.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from torch import Tensor
 from nted_lite.people.chance import Batch, Draws, cos_sin
 from nted_lite.people.wardrobe import People
 
-PITCH = 0.09  # radians; a little from above, so that hems are curved and feet stand on a floor
-FRAME = 1.98  # metres from the lower to the upper edge of a picture at zoom 1
-STATURE = 1.75  # metres; the lengths below belong to somebody of this height
+PITCH = 0.09  # radians; slightly from above, so that hems are curved and feet stand on a visible floor
+FRAME = 1.98  # metres from the bottom to the top edge of a picture at zoom 1
+STATURE = 1.75  # metres; the lengths below are those of somebody of this height
 
 UPPER_ARM, FOREARM, THIGH, SHIN, ANKLE = 0.28, 0.25, 0.425, 0.405, 0.085
-SHOULDER_X, SHOULDER_Y, HIP_X = 0.168, 0.448, 0.086  # from the middle of the hip joints
-HEAD_Y = 0.668  # middle of the head; its pivot is the top of the neck
+SHOULDER_X, SHOULDER_Y, HIP_X = 0.168, 0.448, 0.086  # measured from the point midway between the hip joints
+HEAD_Y = 0.668  # middle of the head, which turns about the top of the neck
 
-# Directions of upper arm, forearm and hand of a left arm, body frame (x outwards); mirrored for the right one.
+# Directions of a left upper arm, forearm and hand, in the body's frame (x outwards); mirrored for the right arm.
 ARMS = (
     ((0.16, -1.0, 0.00), (0.08, -1.0, 0.14), (0.00, -1.0, 0.16)),  # 0 hanging
     ((0.64, -0.72, -0.30), (-0.66, -0.62, 0.32), (-0.30, -0.60, 0.75)),  # 1 on the hip
@@ -34,7 +34,7 @@ ARMS = (
     ((0.14, -0.90, 0.42), (0.00, -0.78, 0.64), (0.00, -0.85, 0.55)),  # 7 swung forwards
     ((0.20, -0.92, -0.36), (0.10, -0.98, -0.10), (0.05, -1.00, 0.05)),  # 8 swung back
 )
-# Directions of thigh and shin for the leading and for the other leg (x outwards).
+# Directions of thigh and shin, for the leading leg and for the other one (x outwards).
 LEGS = (
     (((0.03, -1.0, 0.02), (0.00, -1.0, -0.03)), ((0.03, -1.0, 0.02), (0.00, -1.0, -0.03))),  # 0 together
     (((0.20, -1.0, 0.02), (0.13, -1.0, -0.03)), ((0.20, -1.0, 0.02), (0.13, -1.0, -0.03))),  # 1 apart
@@ -49,27 +49,27 @@ class Poses(Batch):
 
     yaw: Tensor  # b           radians; 0 faces the camera, positive turns towards the picture's right
     lean: Tensor  # b 2        radians, forwards and sideways, of everything above the hips
-    head: Tensor  # b 3        radians: turn (as yaw, on top of it), nod forwards, tilt sideways
+    head: Tensor  # b 3        radians: turn (like yaw, and on top of it), nod forwards, tilt sideways
     arms: Tensor  # b 2 3 3    unit directions of upper arm, forearm, hand in the torso's frame
     legs: Tensor  # b 2 2 3    unit directions of thigh, shin in the body's frame
     zoom: Tensor  # b          1 shows FRAME metres
-    focus: Tensor  # b         height the camera looks at, as a fraction of the stature
-    shift: Tensor  # b 2       where that point lies, right and up of the middle, metres
+    focus: Tensor  # b         height that the camera looks at, as a fraction of the stature
+    shift: Tensor  # b 2       where that point appears, right of and above the middle, metres
 
 
 @dataclass(frozen=True)
 class Skeleton(Batch):
-    """Joints (axis 1: right, left) and frames in the camera's frame, metres."""
+    """Joints (axis 1: right, left) and axes of body parts, in the camera's frame, metres."""
 
     scale: Tensor  # b         the person's stature / STATURE
-    hips: Tensor  # b 3        middle of the hip joints
-    torso: Tensor  # b 3 3     the torso's axes x y z (rows), unit
-    body: Tensor  # b 3 3      the axes without the lean
+    hips: Tensor  # b 3        the point midway between the hip joints
+    torso: Tensor  # b 3 3     unit axes x y z (rows) of the torso
+    body: Tensor  # b 3 3      the same without the lean
     skull: Tensor  # b 3       middle of the head
-    head: Tensor  # b 3 3      its axes (rows)
+    head: Tensor  # b 3 3      unit axes (rows) of the head
     arms: Tensor  # b 2 4 3    shoulder, elbow, wrist, finger tips
     legs: Tensor  # b 2 3 3    hip, knee, ankle
-    floor: Tensor  # b 3       on the floor, below the hips
+    floor: Tensor  # b 3       the point of the floor below the hips
 
 
 def _mirror(left: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ def _mirror(left: Tensor) -> Tensor:
 
 
 def _unit(x: Tensor) -> Tensor:
-    a, b, c = x.unbind(-1)  # an explicit sum: a reduction's order may depend on the batch
+    a, b, c = x.unbind(-1)  # an explicit sum, because a reduction's order may depend on the batch
     return x / (a * a + b * b + c * c).sqrt()[..., None]
 
 
@@ -87,10 +87,10 @@ def _sample_arms(draws: Draws, walking: Tensor, leading: Tensor) -> Tensor:
     kind = torch.where((draws("same") < 0.35)[:, None], kind[:, :1], kind)
     kind = torch.where((draws("crossed") < 0.1)[:, None], 6, kind)
     side = torch.arange(2, device=kind.device)
-    swing = torch.where(side == leading[:, None], 8, 7)  # the arm opposite to the leading leg swings forwards
+    swing = torch.where(side == leading[:, None], 8, 7)  # the arm opposite the leading leg swings forwards
     kind = torch.where(walking[:, None] & ((kind == 0) | (kind == 4)), swing, kind)
     arms = torch.tensor(ARMS, device=kind.device)[kind] + draws.between("arm jitter", -0.09, 0.09, 2, 3, 3)
-    higher = arms.new_tensor([0.0, 0.12, 0.0]) * (kind[:, 1] == 6)[:, None]  # crossed forearms lie over each other
+    higher = arms.new_tensor([0.0, 0.12, 0.0]) * (kind[:, 1] == 6)[:, None]  # crossed forearms lie on top of each other
     left = arms[:, 1].clone()
     left[:, 1] += higher
     return _unit(torch.stack([_mirror(arms[:, 0]), left], 1))
@@ -106,13 +106,14 @@ def _sample_legs(draws: Draws, kind: Tensor, leading: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sample_poses(seed: int, index: Tensor, view: int | Tensor) -> Poses:
-    """Draw a catalogue's poses: how person (seed, i) stands in picture number `view`.
+    """Sample poses as in a catalogue: how person (seed, index) stands in picture number `view`.
 
-    index    b int64
-    view     number of the picture, one for all or b
+    seed     any integer, see `dataset.SPLITS`
+    index    b int64   which people
+    view     number of the picture, the same for all, or b
     returns  Poses of b
     """
-    draws = Draws(seed, index, 1 + torch.as_tensor(view, device=index.device))  # 0 is the person's own stream
+    draws = Draws(seed, index, 1 + torch.as_tensor(view, device=index.device))  # view 0 is for the people themselves
     facing = draws.choice("facing", [4.0, 1.6, 1.6, 0.9, 0.9, 2.0])
     yaw = torch.tensor([0.0, 0.75, -0.75, 1.5, -1.5, 3.14], device=index.device)[facing]
     stance = draws.choice("stance", [2.0, 2.0, 2.2, 1.8])
@@ -132,7 +133,7 @@ def sample_poses(seed: int, index: Tensor, view: int | Tensor) -> Poses:
 
 
 def rotated(frame: Tensor, angle: Tensor, axis: int) -> Tensor:
-    """Turn a frame (b 3 3, rows are axes) about its own axis (0 x, 1 y, 2 z) by an angle (b, radians)."""
+    """Rotate a frame, b 3 3 (rows are axes), about its own axis 0 (x), 1 (y) or 2 (z) by angle, b, radians."""
     c, s = (value[:, None] for value in cos_sin(angle))
     first, second = frame[:, (axis + 1) % 3], frame[:, (axis + 2) % 3]
     rows: list[Tensor] = [frame[:, axis]] * 3
@@ -141,13 +142,13 @@ def rotated(frame: Tensor, angle: Tensor, axis: int) -> Tensor:
 
 
 def place(origin: Tensor, frame: Tensor, x: Tensor | float, y: Tensor | float, z: Tensor | float) -> Tensor:
-    """The point x y z (each b or a number, metres) of a frame (b 3 3) at an origin (b 3); returns b 3."""
+    """The point x y z (metres, each b or a number) in a frame, b 3 3, with its origin at b 3. -> b 3"""
     x, y, z = (value[:, None] if isinstance(value, Tensor) else value for value in (x, y, z))
     return origin + x * frame[:, 0] + y * frame[:, 1] + z * frame[:, 2]
 
 
 def _chain(start: Tensor, frame: Tensor, directions: Tensor, lengths: list[Tensor]) -> Tensor:
-    """Joints b n+1 3 of bones that start at `start` (b 3) along directions (b n 3, in the frame)."""
+    """The joints of a chain of bones from `start`, b 3, along directions, b n 3, in the frame. -> b n+1 3"""
     points = [start]
     for bone, length in enumerate(lengths):
         points.append(place(points[-1], frame, *(directions[:, bone] * length[:, None]).unbind(1)))
@@ -155,7 +156,7 @@ def _chain(start: Tensor, frame: Tensor, directions: Tensor, lengths: list[Tenso
 
 
 def camera_axes(device: torch.device, b: int) -> Tensor:
-    """The world's axes (rows) seen by the pitched camera, b 3 3."""
+    """The world's axes (rows) as seen by the pitched camera. -> b 3 3"""
     return rotated(torch.eye(3, device=device).expand(b, 3, 3), torch.full((b,), PITCH, device=device), 0)
 
 
@@ -175,7 +176,7 @@ def skeleton(people: People, poses: Poses) -> Skeleton:
         hip = place(origin, torso, sign * HIP_X * people.hips * scale, 0.0, 0.0)
         legs.append(_chain(hip, body, poses.legs[:, side], [THIGH * people.legs * scale, SHIN * people.legs * scale]))
     arms, legs = torch.stack(arms, 1), torch.stack(legs, 1)
-    # The lower ankle, measured along the world's vertical, carries the body.
+    # The body stands on the ankle that is lower along the world's vertical.
     ankles = legs[:, :, 2] * world[:, None, 1]
     drop = (ankles[..., 0] + ankles[..., 1] + ankles[..., 2]).amin(1) - ANKLE * scale
     floor = drop[:, None] * world[:, 1]
@@ -190,8 +191,7 @@ def skeleton(people: People, poses: Poses) -> Skeleton:
 
 
 def joints(bones: Skeleton) -> Tensor:
-    """The 18 COCO key points in OpenPose's order, camera frame, b 18 3: nose, neck, right arm, left arm, right leg,
-    left leg, eyes, ears (right before left)."""
+    """The 18 key points of `pose.JOINTS` (OpenPose's COCO-18 order) in the camera's frame, metres. -> b 18 3"""
     s = bones.scale
     sides = [(sign * x, y, z) for x, y, z in ((0.034, 0.016, 0.073), (0.082, 0.0, -0.008)) for sign in (-1, 1)]
     face = [(0.0, -0.014, 0.1), *sides]

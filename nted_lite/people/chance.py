@@ -1,7 +1,7 @@
 """Random numbers that belong to a person, not to a batch, and the small base class of all batched records.
 
-A random generator hands out its numbers in order, so person 7 would look different in another batch. Here every
-number is a hash of (seed, index, view, name, slot): ask again, in any company and on any device, and get it again.
+A random generator hands out its numbers in order, so person 7 would look different in another batch. Here every number
+is a hash of (seed, index, view, name, slot), so it is the same in any batch and on any device.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ MASK = 0xFFFFFFFF  # 32-bit words are kept in int64: torch has no unsigned shift
 
 @dataclass(frozen=True)
 class Batch:
-    """A frozen dataclass whose fields are tensors (or other Batches) sharing their first axis, `b`."""
+    """A frozen dataclass whose fields are tensors (or other Batches) that share their first axis, `b`."""
 
     def _map(self, function) -> Self:
         return replace(self, **{f.name: function(getattr(self, f.name)) for f in fields(self)})
 
     def __getitem__(self, rows) -> Self:
-        """Select along b with a slice or an index tensor; a bare integer keeps the axis (a batch of one)."""
+        """Select along b with a slice or an index tensor; an integer keeps the axis and gives a batch of one."""
         if isinstance(rows, int):
             rows = torch.tensor([rows])
         return self._map(lambda x: x[rows.to(x.device) if isinstance(rows, Tensor) and isinstance(x, Tensor) else rows])
@@ -46,9 +46,9 @@ class Batch:
 
 
 def mix(x: Tensor) -> Tensor:
-    """Scramble 32-bit words (held in int64) so that neighbours have nothing in common.
+    """Scramble 32-bit words (held in int64) so that neighbouring ones have nothing in common.
 
-    The constants are those of Chris Wellons' `lowbias32`; products overflow int64, their low 32 bits are still right.
+    The constants are those of Chris Wellons' `lowbias32`; products overflow int64, but their low 32 bits stay correct.
     """
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & MASK
     x = ((x ^ (x >> 15)) * 0x846CA68B) & MASK
@@ -56,7 +56,12 @@ def mix(x: Tensor) -> Tensor:
 
 
 class Draws:
-    """Uniform numbers in [0, 1) for a batch of people: `draws("hair")` is b, `draws("jitter", 2, 3)` is b 2 3."""
+    """Uniform numbers in [0, 1) for a batch of people: `draws("hair")` is b, `draws("jitter", 2, 3)` is b 2 3.
+
+    seed   any integer
+    index  b   integers, which people (ValueError otherwise)
+    view   number of the picture, one for all or b
+    """
 
     def __init__(self, seed: int, index: Tensor, view: int | Tensor = 0):
         if index.ndim != 1 or index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
@@ -85,8 +90,9 @@ class Draws:
 
 
 def cos_sin(angle: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine, rounded to 2**-20.
+    """Cosine and sine, rounded to multiples of 2**-20.
 
-    The last bit of a sine depends on where in a vector register its angle lies, thus on the batch; rounding hides it.
+    The last bits of a sine depend on the position of its angle in a vector register, thus on the batch; rounding
+    removes them.
     """
     return (angle.cos() * 2**20).round() / 2**20, (angle.sin() * 2**20).round() / 2**20

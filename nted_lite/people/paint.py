@@ -1,7 +1,7 @@
-"""What a point of a body's surface is: its part and its unshaded colour.
+"""The part and the unshaded colour of each point of a body's surface.
 
-Both are functions of the primitive and its surface coordinates alone. Two pictures of one person therefore agree on
-every point that both show: the correspondences are exact.
+Both depend only on the primitive and the surface coordinates. Two pictures of one person therefore agree on every point
+that both show: the correspondences are exact.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _among(primitive: Tensor, ids: tuple[int, ...]) -> Tensor:
 
 
 def _neckline(people: People, who: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Where the torso is bare: above a round or a V-shaped line that is low in front."""
+    """Where the torso is bare: above a round or V-shaped line that is lowest in front."""
     angle = u.abs() / TORSO_RADIUS
     kind = people.neckline[who]
     low = torch.where(
@@ -72,7 +72,7 @@ def _parts(people: People, who: Tensor, primitive: Tensor, u: Tensor, v: Tensor)
 def _second(pattern: Tensor, period: Tensor, primitive: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """How much of the garment's second colour there is at each point, 0..1."""
     torso = _is(primitive, "right yoke", "tail")
-    # Around the trunk a pattern repeats a whole number of times, so that it closes at the back.
+    # Around the trunk, a pattern repeats a whole number of times, so that it joins up at the back.
     circle = 2 * torch.pi * torch.where(_is(primitive, "tail hips", "skirt"), SKIRT_RADIUS, TORSO_RADIUS)
     whole = circle / (circle / period).round()
     across = u / torch.where(_is(primitive, "right yoke", "skirt"), whole, period)
@@ -90,13 +90,13 @@ def _second(pattern: Tensor, period: Tensor, primitive: Tensor, u: Tensor, v: Te
 
 
 def _ellipse(u: Tensor, v: Tensor, x: float, y: float, rx: float, ry: float) -> Tensor:
-    """Whether points lie in an ellipse drawn at both sides of the face."""
+    """Whether points lie in an ellipse that appears on both sides of the face."""
     a, b = (u.abs() - x) / rx, (v - y) / ry
     return a * a + b * b < 1
 
 
 def _face(people: People, who: Tensor, skin: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """The skin of the face with brows, eyes, mouth and a little red on the cheeks."""
+    """The colour of the face, n 3: skin with brows, eyes, mouth and a little red on the cheeks."""
     brow = _ellipse(u, v, 0.035, 0.046, 0.021, 0.006)
     lash = _ellipse(u, v, 0.034, 0.0175, 0.021, 0.0105)
     white = _ellipse(u, v, 0.034, 0.0145, 0.0195, 0.0115)
@@ -115,7 +115,7 @@ def _face(people: People, who: Tensor, skin: Tensor, u: Tensor, v: Tensor) -> Te
 def paint(people: People, who: Tensor, primitive: Tensor, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Part and unshaded colour of points on the surface.
 
-    who        n int64   which of the people each point belongs to
+    who        n int64   which person each point belongs to
     primitive  n int64   index into PRIMITIVES
     u, v       n float   surface coordinates, metres on a body of average stature
     returns    n int64   index into PARTS
@@ -125,7 +125,7 @@ def paint(people: People, who: Tensor, primitive: Tensor, u: Tensor, v: Tensor) 
     top, bottom = part == TOP, part == BOTTOM
     pattern = torch.where(top, people.top_pattern[who], people.bottom_pattern[who] * bottom)
     period = torch.where(top, people.top_period[who], people.bottom_period[who])
-    busy = pattern.nonzero()[:, 0]  # most points are of one colour: skip them
+    busy = pattern.nonzero()[:, 0]  # most points are plain: skip them
     amount = torch.zeros_like(u)
     amount[busy] = _second(*(x[busy] for x in (pattern, period, primitive, u, v)))
     amount = torch.where(_among(primitive, _FEET), (u.abs() > 0.072).float(), amount)

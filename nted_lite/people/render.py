@@ -1,4 +1,4 @@
-"""Draw people: rays to hits (`trace`), hits to colours (`paint`), colours to light and shade, on a studio's paper."""
+"""Render people: find what each ray hits (`trace`), paint it (`paint`), add light and shade, in front of a backdrop."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from nted_lite.people.trace import NOTHING, Rays, slope, trace, unpack
 from nted_lite.people.wardrobe import People
 
 LIGHT = (-0.42, 0.56, 0.71)  # towards the lamp: upper left, in front
-SHADOW_STEPS = ((0.035, 0.3), (0.065, 0.25), (0.1, 0.2), (0.14, 0.15), (0.19, 0.1))  # metres to the lamp, weight
+SHADOW_STEPS = ((0.035, 0.3), (0.065, 0.25), (0.1, 0.2), (0.14, 0.15), (0.19, 0.1))  # metres towards the lamp, weight
 TRUNK = PRIMITIVES.index("chest"), PRIMITIVES.index("left hip")
-BEHIND = 0.04  # metres; a face point deeper than this below the visible surface is hidden
-CHUNK_RAYS = 2**20  # memory for one go; does not change the pictures
+BEHIND = 0.04  # metres; a key point of the face that lies deeper than this below the visible surface is hidden
+CHUNK_RAYS = 2**20  # rays per chunk, which bounds the memory; the pictures do not depend on it
 
 
 @dataclass(frozen=True)
 class View(Batch):
-    """b pictures and the truth about them.
+    """b pictures and their ground truth.
 
-    The truths of a pixel are those of the median (by depth) of its rays, so a pixel is a person's if half of it is.
+    The ground truth of a pixel is that of its median ray by depth, so a pixel belongs to a person if half of it does.
     """
 
     image: Tensor  # b 3 h w      -1..1
-    keypoints: Tensor  # b 18 2   pixels x y, COCO-18 order; integers are pixel centres; may lie outside
-    visible: Tensor  # b 18       bool: in the picture, and for the face not hidden behind head or body
+    keypoints: Tensor  # b 18 2   pixels x y, COCO-18 order; integers are pixel centres; may lie outside the picture
+    visible: Tensor  # b 18       bool: in the picture and, for joints of the face, not hidden by head or body
     parts: Tensor  # b h w        int64, index into PARTS
     surface: Tensor  # b 2 h w    metres on a body of average stature: around (0 in front) and along; 0 on background
-    primitive: Tensor  # b h w    int64, index into PRIMITIVES, -1 on background
-    depth: Tensor  # b h w        metres from the plane the camera looks at, larger is farther, infinite on background
-    albedo: Tensor  # b 3 h w     0..1, the surface's own colour before any shading, 0 on background
+    primitive: Tensor  # b h w    int64, index into PRIMITIVES; -1 on background
+    depth: Tensor  # b h w        metres behind the plane that the camera looks at; infinite on background
+    albedo: Tensor  # b 3 h w     0..1, the surface's colour before shading; 0 on background
 
 
 @dataclass(frozen=True)
 class Hits:
-    """n points where rays meet people."""
+    """n points where rays hit people."""
 
-    who: Tensor  # n
-    primitive: Tensor  # n
-    point: Tensor  # n 3   camera frame, metres
+    who: Tensor  # n         int64, which person
+    primitive: Tensor  # n   int64, index into PRIMITIVES
+    point: Tensor  # n 3     in the camera's frame, metres
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:
-    a, b, c = (x * y).unbind(-1)  # explicit sums: a reduction's order may depend on the batch
+    a, b, c = (x * y).unbind(-1)  # an explicit sum, because a reduction's order may depend on the batch
     return a + b + c
 
 
@@ -62,7 +62,7 @@ def _apply(matrix: Tensor, x: Tensor) -> Tensor:
 
 
 def _angle(x: Tensor, z: Tensor) -> Tensor:
-    """atan2(x, z) to 0.004 radians, from arithmetic alone (see `trace` on why)."""
+    """atan2(x, z) to within 0.004 radians, by plain arithmetic (`trace` says why)."""
     ax, az = x.abs(), z.abs()
     q = torch.minimum(ax, az) / torch.maximum(ax, az).clamp_min(1e-9)
     angle = q * (1.0584 - 0.273 * q)
@@ -72,14 +72,14 @@ def _angle(x: Tensor, z: Tensor) -> Tensor:
 
 
 def _surface(shapes: Shapes, hits: Hits) -> tuple[Tensor, Tensor]:
-    """Surface coordinates u (around) and v (along), n each: they are measured in the body, and turn with it."""
+    """Surface coordinates u (around) and v (along), n each, in metres; they are fixed to the body and move with it."""
     at = hits.who, hits.primitive
     x, y, z = _apply(shapes.chart[at], hits.point - shapes.chart_centre[at]).unbind(-1)
     return _angle(x, z) * shapes.around[at], y
 
 
 def _normals(shapes: Shapes, hits: Hits) -> Tensor:
-    """Unit normals in the camera frame, n 3."""
+    """Unit normals in the camera's frame, n 3."""
     at = hits.who, hits.primitive
     matrix, length, radius = shapes.local[at], shapes.length[at], shapes.radius[at]
     x, y, z = _apply(matrix, hits.point - shapes.centre[at]).unbind(-1)
@@ -94,22 +94,22 @@ def _normals(shapes: Shapes, hits: Hits) -> Tensor:
 
 
 def _without_seams(shapes: Shapes, hits: Hits, normal: Tensor) -> Tensor:
-    """The trunk is several cones; leaning their normals towards those of one upright column hides where they meet."""
+    """The trunk consists of several cones; bending their normals towards those of one column hides where they meet."""
     trunk = ((hits.primitive >= TRUNK[0]) & (hits.primitive <= TRUNK[1])).nonzero()[:, 0]
     at = hits.who[trunk], hits.primitive[trunk]
     chart = shapes.chart[at]
     x, height, z = _apply(chart, hits.point[trunk] - shapes.chart_centre[at]).unbind(-1)
     column = _unit(x[:, None] * chart[:, 0] + 1.5 * z[:, None] * chart[:, 2])
-    lean = 1.4 * ((0.44 - height) / 0.18).clamp(0, 1)  # none at the shoulders, which are round
+    lean = 1.4 * ((0.44 - height) / 0.18).clamp(0, 1)  # 0 at the shoulders, which are round
     normal[trunk] = _unit(normal[trunk] + lean[:, None] * column)
     return normal
 
 
 def _light(normal: Tensor) -> tuple[Tensor, Tensor]:
-    """How bright (factor, n) and how shiny (addend, n) surfaces with these normals are."""
+    """Brightness (a factor, n) and highlight (to be added, n) of surfaces with these normals, n 3."""
     lamp = normal.new_tensor(LIGHT)
     facing = _dot(normal, lamp)
-    soft = (0.5 + 0.5 * facing).clamp_min(0)  # half-Lambert: a large soft lamp reaches around corners
+    soft = (0.5 + 0.5 * facing).clamp_min(0)  # half-Lambert: a large, soft lamp reaches around corners
     rim = normal[:, 2].clamp(0, 1)
     bright = (0.52 + 0.6 * soft * soft) * (0.8 + 0.2 * (2 * rim).clamp_max(1))
     half = lamp + lamp.new_tensor([0.0, 0.0, 1.0])
@@ -120,9 +120,9 @@ def _light(normal: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _shadow(hits: Hits, codes: Tensor, rays: Rays) -> Tensor:
-    """How much of the lamp's light other parts of the picture keep from each hit, n, 0..1.
+    """How much of the lamp's light each hit loses to other parts of the picture, n, 0..1.
 
-    Walk from the hit towards the lamp; wherever the picture shows something in front of the walker, it is in the way.
+    It walks from the hit towards the lamp; where the picture shows something in front of that path, light is blocked.
     """
     lamp, step, hidden = hits.point.new_tensor(LIGHT), rays.step[hits.who], 0.0
     for metres, weight in SHADOW_STEPS:
@@ -130,13 +130,13 @@ def _shadow(hits: Hits, codes: Tensor, rays: Rays) -> Tensor:
         column = (x / step + (rays.columns - 1) / 2).round().long().clamp(0, rays.columns - 1)
         row = ((rays.rows - 1) / 2 - y / step).round().long().clamp(0, rays.rows - 1)
         depth, _ = unpack(codes[hits.who, row, column])
-        above = -z - depth  # an empty pixel unpacks to FAR, far behind
+        above = -z - depth  # an empty pixel unpacks to FAR, far behind everything
         hidden = hidden + weight * (above / 0.02 - 0.5).clamp(0, 1) * (above < 0.3)
     return hidden
 
 
 def _shade(people: People, shapes: Shapes, hits: Hits, shadow: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Colour n 3, and the truths part n, surface n 2, albedo n 3."""
+    """The colour, n 3, and the ground truth of each hit: part n, surface n 2, albedo n 3."""
     u, v = _surface(shapes, hits)
     part, albedo = paint(people, hits.who, hits.primitive, u, v)
     bright, shine = _light(_normals(shapes, hits))
@@ -146,7 +146,7 @@ def _shade(people: People, shapes: Shapes, hits: Hits, shadow: Tensor) -> tuple[
 
 
 def _studio(people: People, bones: Skeleton, rays: Rays) -> Tensor:
-    """The empty studio, b h w 3 in 0..1: paper that darkens downwards and outwards, a soft shadow on the floor."""
+    """The empty studio, b h w 3 in 0..1: a backdrop that darkens downwards and outwards, a soft shadow on the floor."""
     device = rays.step.device
     step = rays.step[:, None, None]
     x = rays.x(torch.arange(rays.columns, device=device)) * step
@@ -165,7 +165,7 @@ def _studio(people: People, bones: Skeleton, rays: Rays) -> Tensor:
 
 
 def _keypoints(bones: Skeleton, rays: Rays, depth: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixel positions b 18 2 and visibility b 18 of the joints; depth b h w is that of the picture."""
+    """Pixel positions, b 18 2, and visibility, b 18 bool, of the joints. depth  b h w, of the picture"""
     points = joints(bones)
     step = rays.step[:, None]
     x, y = points[..., 0] / step + (rays.columns - 1) / 2, (rays.rows - 1) / 2 - points[..., 1] / step
@@ -216,24 +216,26 @@ def _draw(people: People, poses: Poses, height: int, supersample: int) -> View:
 
 
 def _mean(samples: Tensor) -> Tensor:
-    """Mean over the axis of sub-samples, the fourth, added in order."""
+    """Mean over the fourth axis, the sub-samples, added up in a fixed order."""
     return sum(samples.unbind(3)) / samples.shape[3]
 
 
 def _median(codes: Tensor) -> Tensor:
-    """For each pixel the sub-sample whose hit is the median by depth, b h w; of an even number the nearer one."""
+    """The sub-sample of each pixel whose hit is the median by depth, b h w; of an even number, the nearer one."""
     return codes.kthvalue((codes.shape[-1] + 1) // 2, dim=-1).indices
 
 
 @torch.no_grad()
 def render(people: People, poses: Poses, height: int = 64, supersample: int = 2) -> View:
-    """Draw b people in b poses; picture i is the same to the last bit in whatever batch it is drawn.
+    """Render b people in b poses; each picture is the same to the last bit, whatever else is in the batch.
 
-    height       pixels, a multiple of 16; the width is height * 11 / 16
+    people       b
+    poses        b
+    height       rows, a multiple of 16; there are height * 11 / 16 columns
     supersample  rays per pixel in each direction
     returns      View of b, on the device of the people
 
-    Raises ValueError for another height, or if people and poses differ in number.
+    Raises ValueError for another height, or if the numbers of people and poses differ.
     """
     if height < 16 or height % 16:
         raise ValueError(f"height must be a positive multiple of 16, not {height}")

@@ -1,7 +1,7 @@
-"""The tailor: a skeleton and a wardrobe become a fixed list of rounded cones, PRIMITIVES.
+"""From a skeleton and clothes to shapes: every person consists of the same list of rounded cones, PRIMITIVES.
 
-A rounded cone is two spheres and the tangent cone between them. Chains of them that share a sphere (hip, knee, elbow)
-have no seam. A cross-section may be elliptical, and an end may be left open, cut straight, as a hem is.
+A rounded cone is two spheres and the tangent cone between them. Chains of cones that share a sphere (hip, knee, elbow)
+have no seam. A cross-section may be elliptical, and an end may be open, that is, cut straight like a hem.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ PRIMITIVES = (
     "tail hips", "tail", "skirt hips", "skirt",
     *(f"{side} {limb}" for side in SIDES for limb in _LIMBS),
 )  # fmt: skip
-TORSO_RADIUS, HEAD_RADIUS, SKIRT_RADIUS = 0.13, 0.08, 0.18  # metres of surface per radian
+TORSO_RADIUS, HEAD_RADIUS, SKIRT_RADIUS = 0.13, 0.08, 0.18  # metres along the surface per radian
 
 
 @dataclass(frozen=True)
 class Cone:
-    """One primitive of b people; metres of a body of average stature, except the points, which are in camera space."""
+    """One primitive of b people: points in the camera's frame, radii in metres on a body of average stature."""
 
     start: Tensor  # b 3
     end: Tensor  # b 3
     radius: tuple[Tensor | float, Tensor | float]  # b each, at start and end
     front: Tensor  # b 3: the direction of angle 0 around the axis
-    flat: tuple[float, float] = (1.0, 1.0)  # the section is narrower by these factors, sideways and frontwards
+    flat: tuple[float, float] = (1.0, 1.0)  # the cross-section is narrower by these factors, sideways and front to back
     chart: str = "own"  # the frame of the surface coordinates: own, torso, skirt (the torso's, wider) or head
     open_start: Tensor | bool = False
     open_end: Tensor | bool = False
@@ -46,11 +46,11 @@ class Cone:
 
 @dataclass(frozen=True)
 class Shapes(Batch):
-    """All primitives of b people, axis 1 as PRIMITIVES, in camera space.
+    """All n primitives of b people, in the order of PRIMITIVES, in the camera's frame.
 
-    A camera point p has the local coordinates `local @ (p - centre)`: y runs along the axis from 0 to length, and the
-    section is a circle. Its surface coordinates come from `chart @ (p - chart_centre)`: the height y and the angle
-    around y times `around`.
+    A point p has the local coordinates `local @ (p - centre)`, in which y runs along the axis from 0 to length and the
+    cross-section is a circle. Its surface coordinates come from `chart @ (p - chart_centre)`: the height y, and the
+    angle around y times `around`.
     """
 
     local: Tensor  # b n 3 3
@@ -59,7 +59,7 @@ class Shapes(Batch):
     radius: Tensor  # b n 2
     open: Tensor  # b n 2      bool: start and end cut straight
     worn: Tensor  # b n        bool
-    reach: Tensor  # b n 2     radius of a sphere around each end that the flattened one fits in
+    reach: Tensor  # b n 2     radius of a sphere around each end that contains the flattened one
     chart: Tensor  # b n 3 3
     chart_centre: Tensor  # b n 3
     around: Tensor  # b n      metres per radian
@@ -145,8 +145,12 @@ def _torso(people: People, bones: Skeleton) -> dict[str, Cone]:
 
 
 def _skirt(people: People, bones: Skeleton, length: Tensor, least: float, worn: Tensor) -> tuple[Cone, Cone]:
-    """Two cones, waist to hips and from there around both legs down to `length` (b; 0 hip .. 1 knee .. 2 ankle), wide
-    enough for the step; `least` (metres) is how far they stand off the body."""
+    """Two cones: from waist to hips, and from there around both legs, wide enough for the stride.
+
+    length  b        where the hem is: 0 hip .. 1 knee .. 2 ankle
+    least   metres   how far the cloth stands off the body
+    worn    b bool   who wears it
+    """
     s, depth = bones.scale, 1.35
     hip, knee, ankle = bones.legs.unbind(2)
     upper, lower = length.clamp(0, 1)[:, None, None], (length - 1).clamp(0, 1)[:, None, None]
@@ -155,7 +159,7 @@ def _skirt(people: People, bones: Skeleton, length: Tensor, least: float, worn: 
     leg = 0.07 * people.build + 2 * least
 
     def needed(points: Tensor, axis: Tensor) -> Tensor:
-        """Radius that takes both legs in at these points, b 2 3, around the axis there, b 3."""
+        """The radius around the axis, b 3, that encloses both legs at these points, b 2 3."""
         off = (points - axis[:, None]) / s[:, None, None]
         x, z = _dot(off, bones.body[:, None, 0]), depth * _dot(off, bones.body[:, None, 2])
         return (x * x + z * z).sqrt().amax(1) + 1.15 * leg
@@ -230,21 +234,21 @@ def _leg(people: People, bones: Skeleton, side: int) -> dict[str, Cone]:
 
 
 def cones(people: People, bones: Skeleton) -> dict[str, Cone]:
-    """Every primitive by its name."""
-    made = _head(people, bones) | _torso(people, bones)
-    # A dress goes over whatever may be beneath: its shape must not tell, or swapping bottoms would change tops.
-    made["tail hips"], made["tail"] = _skirt(people, bones, -people.hem / THIGH, 0.022, people.hem < -0.1)
-    made["skirt hips"], made["skirt"] = _skirt(people, bones, people.bottom_length, 0.01, people.skirt)
+    """All primitives, by name."""
+    found = _head(people, bones) | _torso(people, bones)
+    # A dress fits over any bottom: if its shape depended on what is underneath, swapping bottoms would change tops.
+    found["tail hips"], found["tail"] = _skirt(people, bones, -people.hem / THIGH, 0.022, people.hem < -0.1)
+    found["skirt hips"], found["skirt"] = _skirt(people, bones, people.bottom_length, 0.01, people.skirt)
     for side, name in enumerate(SIDES):
         limbs = _arm(people, bones, side) | _leg(people, bones, side)
-        made |= {f"{name} {limb}": cone for limb, cone in limbs.items()}
-    return made
+        found |= {f"{name} {limb}": cone for limb, cone in limbs.items()}
+    return found
 
 
 def dress(people: People, bones: Skeleton) -> Shapes:
     """Stack all primitives of b people into tensors that the renderer can gather from."""
-    made = cones(people, bones)
-    parts = [made[name] for name in PRIMITIVES]
+    by_name = cones(people, bones)
+    parts = [by_name[name] for name in PRIMITIVES]
     s = bones.scale[:, None]
 
     def column(values: list) -> Tensor:

@@ -1,10 +1,11 @@
-"""Which primitive does each ray of a picture hit first, and how far away?
+"""Which primitive does each ray of a picture hit first, and at what depth?
 
-Every ray against every cone would be 99 % misses. So the picture is cut into tiles of 8 x 8 rays; only the (person,
-primitive, tile) triples whose outlines touch are intersected, all in one flat batch, and a scatter with `amin` keeps
-the nearest hit of each ray. Depth and primitive travel together in one integer, depth in the upper bits.
+Testing every ray against every cone would be 99 % misses. So the picture is divided into tiles of 8 x 8 rays; only the
+(person, primitive, tile) triples whose outlines touch are intersected, all in one flat batch, and a scatter with `amin`
+keeps the nearest hit of each ray. Depth and primitive are packed into one integer, with the depth in the upper bits.
 
-Only + - * / and square roots are used on rays: these are exactly rounded, so a ray's result is the same in any batch.
+Rays are computed with + - * / and square roots only: these are exactly rounded, so the result for a ray does not depend
+on its batch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 from nted_lite.people.shapes import Shapes
 
 TILE = 8
-NEAR, FAR = -2.5, 2.5  # metres around the plane the camera looks at
+NEAR, FAR = -2.5, 2.5  # metres behind the plane that the camera looks at
 LEVELS = 2**24
 PRIMITIVE_BITS = 6
 NOTHING = 2**31 - 1
@@ -39,22 +40,22 @@ class Rays:
 
 
 def pack(depth: Tensor, primitive: Tensor) -> Tensor:
-    """Depth (metres) and primitive as one int32 that sorts by depth; outside NEAR..FAR it is NOTHING."""
+    """Pack depth (metres) and primitive into one int32 that sorts by depth; NOTHING if outside NEAR..FAR."""
     level = ((depth - NEAR) * (LEVELS / (FAR - NEAR))).floor()
     code = (level.clamp(0, LEVELS - 1).int() << PRIMITIVE_BITS) + primitive
     return torch.where((level >= 0) & (level < LEVELS), code, NOTHING)
 
 
 def unpack(code: Tensor) -> tuple[Tensor, Tensor]:
-    """Depth in metres and primitive (int64) of packed hits."""
+    """The inverse of `pack`: depth in metres, and primitive (int64)."""
     level = code >> PRIMITIVE_BITS
     return (level.float() + 0.5) * ((FAR - NEAR) / LEVELS) + NEAR, (code & (2**PRIMITIVE_BITS - 1)).long()
 
 
 def _touching(shapes: Shapes, rays: Rays) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The triples that may meet: person, primitive, tile row and tile column, t each.
+    """The triples that may intersect: person, primitive, tile row and tile column, t each.
 
-    A tile and the outline of a cone are apart if a line parallel to x, to y or to the cone's axis separates them.
+    A tile and the outline of a cone are disjoint if a line parallel to x, to y or to the cone's axis separates them.
     """
     device, step = shapes.length.device, rays.step[:, None]
     half, reach = step * (TILE / 2), shapes.reach
@@ -86,10 +87,13 @@ def slope(length: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _intersect(o: tuple, d: tuple, length: Tensor, radius: Tensor, cut: Tensor) -> Tensor:
-    """Depth at which rays o + t d enter rounded cones, t rays each; infinite for a miss.
+    """The depth at which rays o + depth d enter rounded cones.
 
-    o, d    three tensors each: origins t i j and directions t 1 1 in local coordinates (d need not be a unit)
-    length, radius (t 2), cut (t 2 bool: no sphere there)
+    o, d     three tensors each: origins t i j and directions t 1 1 in local coordinates (d need not have length 1)
+    length   t       of the cone's axis
+    radius   t 2     at both ends
+    cut      t 2     bool: the end is cut straight, without a sphere
+    returns  t i j   infinite for a miss
     """
     sine, cosine = (x[:, None, None] for x in slope(length, radius))
     (r0, r1), (cut0, cut1) = (x[:, :, None, None].unbind(1) for x in (radius, cut))
@@ -101,12 +105,12 @@ def _intersect(o: tuple, d: tuple, length: Tensor, radius: Tensor, cut: Tensor) 
     c = cc * oo - flank * flank
     a = cc * dd - sine * sine * d[1] * d[1]
     square = b * b - a * c
-    t = c / (square.clamp_min(0).sqrt() - b)  # = (-b - root) / a, also right when a ray is almost parallel to a flank
+    t = c / (square.clamp_min(0).sqrt() - b)  # = (-b - root) / a, but accurate for rays almost parallel to a flank, too
     y = o[1] + t * d[1]
     low = torch.where(cut0, 0.0, sine * r0)
     high = length + torch.where(cut1, 0.0, sine * r1)
-    # Beyond the flank lies one of the spheres: the first below, the second above. A cut end has none.
-    # A ray that runs onto the thick end, steeper than the flank, can only meet the thick sphere.
+    # Beyond the flank lies one of the spheres: the first one below, the second one above. A cut end has none.
+    # A ray towards the thick end that is steeper than the flank can only hit the thick sphere.
     blunt = (a < 0) & (sine * d[1] > 0)
     below = torch.where(blunt, d[1] > 0, y < low)
     r = torch.where(below, torch.where(cut0, -1.0, r0), torch.where(cut1, -1.0, r1))
@@ -119,7 +123,7 @@ def _intersect(o: tuple, d: tuple, length: Tensor, radius: Tensor, cut: Tensor) 
 
 
 def trace(shapes: Shapes, rays: Rays) -> Tensor:
-    """The nearest hit of every ray: packed depth and primitive (see `unpack`), b rows columns int32."""
+    """The nearest hit of every ray: packed depth and primitive (see `unpack`). -> b rows columns, int32"""
     device, b = shapes.length.device, len(shapes)
     who, primitive, tile_row, tile_column = _touching(shapes, rays)
     offsets = torch.arange(TILE, device=device)

@@ -25,7 +25,7 @@ CLOTHES = (
     (28, 146, 150), (238, 118, 44), (110, 70, 46), (96, 46, 128), (150, 214, 172), (72, 84, 100), (226, 70, 128),
 )  # fmt: skip
 SHOES = ((30, 30, 34), (242, 242, 240), (120, 72, 40), (188, 40, 44), (44, 62, 110), (206, 182, 140))
-# Studio papers: mostly light greys, warm and cool, some coloured.
+# Mostly light greys, warm and cool, and some colours.
 BACKDROPS = (
     (232, 232, 232), (238, 234, 226), (222, 228, 236), (214, 212, 210), (244, 244, 246), (200, 206, 212),
     (188, 206, 200), (226, 206, 196), (200, 196, 218), (170, 190, 208), (216, 204, 172), (206, 168, 166),
@@ -34,36 +34,36 @@ BACKDROPS = (
 
 @dataclass(frozen=True)
 class People(Batch):
-    """b people: how each is built and what each wears. Colours are 0..1, the last axis R G B.
+    """b people: how they are built and what they wear. Colours are in 0..1, with R G B as the last axis.
 
-    A dress, a coat or a tunic is a top with a long hem: all of its cloth counts as `top`, and the bottom is beneath.
-    A beanie belongs to the hair.
+    A dress, a coat or a tunic is a top with a long hem: all of its cloth counts as `top`, and the bottom is underneath.
+    A beanie counts as hair.
     """
 
     height: Tensor  # b        stature, metres
-    shoulders: Tensor  # b     width, ratio to the average
-    hips: Tensor  # b          width, ratio
-    build: Tensor  # b         thickness of body and limbs, ratio
-    legs: Tensor  # b          length, ratio
+    shoulders: Tensor  # b     width, relative to the average
+    hips: Tensor  # b          width, relative to the average
+    build: Tensor  # b         thickness of body and limbs, relative to the average
+    legs: Tensor  # b          length, relative to the average
     skin: Tensor  # b 3
     eyes: Tensor  # b 3
-    hair: Tensor  # b 2 3      the hair, the beanie
+    hair: Tensor  # b 2 3      colours of hair and beanie
     hair_style: Tensor  # b    index into HAIR
     top: Tensor  # b 2 3       two colours
     top_pattern: Tensor  # b   index into PATTERNS
     top_period: Tensor  # b    metres
     neckline: Tensor  # b      index into NECKLINES
     sleeve: Tensor  # b        0 sleeveless .. 1 elbow .. 2 wrist
-    hem: Tensor  # b           metres above the hip joints; below -0.1 the top has a skirt (coat, dress)
+    hem: Tensor  # b           metres above the hip joints; a top with less than -0.1 has a skirt (coat, dress)
     bottom: Tensor  # b 2 3    two colours
     bottom_pattern: Tensor  # b
     bottom_period: Tensor  # b metres
-    skirt: Tensor  # b         bool: a skirt; otherwise shorts or trousers
+    skirt: Tensor  # b         bool: a skirt, instead of shorts or trousers
     bottom_length: Tensor  # b 0 hip .. 1 knee .. 2 ankle
-    cut: Tensor  # b           how wide trouser legs are, metres beyond the leg
-    shoes: Tensor  # b 2 3     upper, sole
-    boot: Tensor  # b          height of the shaft as a fraction of the shin, 0 for a shoe
-    backdrop: Tensor  # b 3    the studio's paper
+    cut: Tensor  # b           how far trousers stand off the leg, metres
+    shoes: Tensor  # b 2 3     colours of upper and sole
+    boot: Tensor  # b          height of the shaft as a fraction of the shin; 0 for a shoe
+    backdrop: Tensor  # b 3    colour of the background
 
 
 WORN = {
@@ -76,9 +76,9 @@ WORN = {
 
 
 def swap(a: People, b: People, item: str) -> People:
-    """Person a wearing b's item: rendering it is the true answer to appearance control.
+    """Person a wearing b's item: rendered, this is the ground truth of appearance control.
 
-    item  one of ITEMS; raises ValueError otherwise
+    item  one of ITEMS (ValueError otherwise)
     """
     if item not in WORN:
         raise ValueError(f"item must be one of {ITEMS}, not {item!r}")
@@ -86,19 +86,22 @@ def swap(a: People, b: People, item: str) -> People:
 
 
 def _jittered(palette: tuple, pick: Tensor, noise: Tensor, spread: float) -> Tensor:
-    """Look colours up (indices ...) and shift them a little (noise ... 3 in 0..1); returns ... 3 in 0..1."""
+    """Look up colours and vary them a little. pick  ... indices;  noise  ... 3 in 0..1  ->  ... 3 in 0..1"""
     colours = torch.tensor(palette, dtype=torch.float32, device=pick.device)[pick] / 255
     return (colours + spread * (noise - 0.5)).clamp(0.03, 0.97)
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
-    """Distance of two colours; green weighs most because the eye (and SSIM's grey) sees it best."""
+    """Distance of two colours, ... 3 -> ...; green counts most because the eye (and SSIM's grey) sees it best."""
     r, g, b = (a - b).unbind(-1)
     return (0.8 * r * r + 1.4 * g * g + 0.8 * b * b).sqrt()
 
 
 def _apart(draws: Draws, name: str, avoid: list[tuple[Tensor, float]]) -> Tensor:
-    """A garment colour, b 3: of sixteen drawn the first one that keeps its distance from every colour in `avoid`."""
+    """A garment colour, b 3: of sixteen random ones, the first that keeps its distance from all colours in `avoid`.
+
+    avoid  (colour b 3, smallest distance allowed) each; if no colour is far enough from all, the best one is taken
+    """
     tries = 16
     drawn = _jittered(CLOTHES, draws.choice(name, [1.0] * len(CLOTHES), tries), draws(name + " jitter", tries, 3), 0.1)
     margin = torch.stack([_distance(drawn, colour[:, None]) / least for colour, least in avoid]).amin(0)
@@ -124,7 +127,7 @@ def _top(draws: Draws) -> dict[str, Tensor]:
 
 
 def _bottom(draws: Draws, dress: Tensor) -> dict[str, Tensor]:
-    """Cut and pattern of the bottom; under a dress (b bool) there are shorts or trousers, never a second skirt."""
+    """Cut and pattern of the bottom; under a dress (b bool) there are shorts or trousers, never another skirt."""
     pattern = draws.choice("bottom pattern", [4.0, 0.7, 0.9, 0.9, 0.5])
     period = draws.between("bottom period", 0.11, 0.16)
     kind = draws.choice("bottom", [1.2, 2.6, 1.4])
@@ -140,10 +143,11 @@ def _bottom(draws: Draws, dress: Tensor) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def sample_people(seed: int, index: Tensor) -> People:
-    """Draw people; person i depends on (seed, i) only.
+    """Sample people; person i depends only on (seed, i).
 
-    index    b int64   which people; the result lies on its device
-    returns  People of b
+    seed     any integer, see `dataset.SPLITS`
+    index    b int64   which people
+    returns  People of b, on the device of `index`
     """
     draws = Draws(seed, index)
     skin = _jittered(SKINS, draws.choice("skin", [1.0] * 6), draws("skin jitter", 3), 0.05)

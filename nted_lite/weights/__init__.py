@@ -1,1 +1,1 @@
-"""Weight files: what other projects publish, and where files of weights lie."""
+"""Weight files: opening those that other projects publish, and finding or downloading them."""

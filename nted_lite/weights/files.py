@@ -1,4 +1,4 @@
-"""Opening files of weights, wherever they come from, as plain tensors: so a file can never run code."""
+"""Opening weight files from any origin as plain tensors, so that a file can never run code."""
 
 import re
 import zipfile
@@ -18,16 +18,16 @@ INSTEAD = (
     (rb"\x1f\x8b|7z\xbc\xaf|Rar!|BZh|\xfd7zXZ", "is a packed archive: unpack it, and give the file inside"),
     (rb"\x89PNG|\xff\xd8\xff|%PDF|\x7fELF", "is no file of weights but a picture, a document or a program"),
 )  # fmt: skip
-"""How a file begins that holds no weights, and what it is"""
+"""First bytes of files that hold no weights -> what they are"""
 
 ALONE = "save the tensors alone, torch.save({'net_G_ema': checkpoint['net_G_ema']}, 'tensors.pt')"
 
 
 def open_tensors(path: Path) -> Mapping:
-    """The dictionary that a file holds: of `torch.save` or safetensors, whichever its suffix says.
+    """The dictionary in a file written by `torch.save` or safetensors, whatever its suffix.
 
-    Beside tensors it may hold plain Python values, NumPy's numbers and its arrays. Raises ValueError, in one line that
-    says what the file is instead, if it is anything else, damaged, or asks for code.
+    Besides tensors, it may hold plain Python values, and NumPy numbers and arrays. Raises ValueError, in one line that
+    says what is wrong, if the file is something else, is damaged, or requires code to run.
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
@@ -55,7 +55,7 @@ def _is_text(start: bytes) -> bool:
 
 
 def _problem(path: Path, start: bytes, error: Exception) -> str:
-    """Why a file could not be opened, in a line."""
+    """Why a file could not be opened, in one line."""
     if wanted := re.search(r"GLOBAL (\S+)", str(error)):  # the class or function that a pickle asks for
         return f"it holds a {wanted[1]}, which only running code could read; in the program that wrote it, {ALONE}"
     if start.startswith(b"PK") and zipfile.is_zipfile(path):
@@ -66,9 +66,9 @@ def _problem(path: Path, start: bytes, error: Exception) -> str:
 
 
 def _numpy() -> list:
-    """What unpickling NumPy's numbers and arrays calls: functions that fill memory and call nothing themselves.
+    """What unpickling NumPy's numbers and arrays calls: functions that only fill memory and are therefore safe.
 
-    NumPy 1 and 2 have them in modules of different names, and a file says the name of the one that wrote it.
+    Their modules have different names in NumPy 1 and 2, and a file contains the name from the version that wrote it.
     """
     scalar, array = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
 

@@ -1,4 +1,4 @@
-"""Where weights lie: torch hub's cache, the Hugging Face hub, and this repository."""
+"""Where weights are found: torch hub's cache, the Hugging Face hub, and this repository."""
 
 import hashlib
 import re
@@ -12,12 +12,12 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def weights(url: str, begins: str, file: Path | None = None) -> Path:
-    """A published file of weights, on this disk.
+    """The local path of a published weight file.
 
     url      where it is published
-    begins   how its sha256 begins; libraries load whatever lies in the cache, so it is checked here, before they do
-    file     where it is said to be; None: in torch hub's cache, downloaded if it is not there
-    raises   ValueError, in one line, if it is not there and cannot be had, or is not what it should be
+    begins   first digits of its sha256; checked here because libraries load whatever they find in the cache
+    file     where it should be; None: in torch hub's cache, downloaded if it is not there yet
+    raises   ValueError, in one line, if it is missing and cannot be downloaded, or is not the right file
     """
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     if file is None and not cached.is_file():
@@ -38,7 +38,7 @@ def weights(url: str, begins: str, file: Path | None = None) -> Path:
 
 
 def model_folder(source: str | Path, **options) -> Path:
-    """A folder that should hold a model: the one that is named, or a download from the Hugging Face hub.
+    """The folder of a model: the one that is named, or a download from the Hugging Face hub.
 
     source   a folder, or a hub id: "user/name"
     options  of `huggingface_hub.snapshot_download`: revision, token, cache_dir ...
@@ -54,10 +54,10 @@ def model_folder(source: str | Path, **options) -> Path:
         return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS], **options))
     except Exception as error:  # the hub's own errors, and those of every layer of the network below it
         why = str(error).split("\n")[0].strip()[:160] or type(error).__name__
-        here = f"{name}: no such checkpoint here, nor could it be had from the hub"
+        here = f"{name}: no such checkpoint here, and it could not be downloaded from the hub"
         raise ValueError(f"{here} ({why}); {wanted}") from error
 
 
 def shipped(name: str) -> Path:
-    """The folder of a model that ships with the repository, "people-64" say."""
+    """The folder of a model that ships with the repository, such as "people-64"."""
     return Path(__file__).resolve().parents[2] / "checkpoints" / name

@@ -1,7 +1,7 @@
-"""The published checkpoints: what their tensors are called here.
+"""The published checkpoints: translating the names of their tensors to ours.
 
-A published file is a `torch.save` dictionary of `net_G`, `net_D` (names behind `module.`), `net_G_ema` and the states
-of optimisers. Our own names are read, too.
+A published file is a `torch.save` dictionary of `net_G`, `net_D` (names prefixed with `module.`), `net_G_ema` and the
+states of optimisers. Files with our own names are accepted, too.
 """
 
 import re
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nted_lite.weights.files import open_tensors
 
-GENERATOR_NAMES = (  # applied one after the other: published name -> ours
+GENERATOR_NAMES = (  # replacements, applied one after the other: published name -> ours
     (r"^target_image_renderer\.convs\.", "renderer.stages."),
     (r"^(reference|skeleton)_encoder\.convs\.(\d+)\.conv\.", r"\1_encoder.levels.\2.down.conv."),
     (r"^(reference|skeleton)_encoder\.convs\.", r"\1_encoder.levels."),
@@ -42,7 +42,7 @@ DISCRIMINATOR_NAMES = (
 )
 
 WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+")
-"""What training on several GPUs and compiling put before names, sometimes more than once"""
+"""Prefixes that training on several GPUs and compiling add to names, sometimes more than once"""
 
 
 def read(source: "str | Path | Mapping", network: str) -> Mapping[str, Tensor]:
@@ -67,9 +67,9 @@ def read(source: "str | Path | Mapping", network: str) -> Mapping[str, Tensor]:
 def load(module: nn.Module, published: Mapping[str, Tensor], names: tuple) -> None:
     """Copy published tensors into a module.
 
-    published  their name -> tensor, of any floating type; the blur kernels, which are constants here, are passed over
+    published  published name -> tensor, of any floating type; blur kernels, which are constants here, are ignored
     names      GENERATOR_NAMES or DISCRIMINATOR_NAMES
-    raises     ValueError that names every missing tensor, every unused one and every one of another shape
+    raises     ValueError that names every tensor that is missing, unused or of another shape
     """
     state, theirs = {}, {}
     for name, tensor in published.items():
