@@ -96,14 +96,17 @@ def _operation(axes: Axes, reference: Tensor, made: Transfer, number: int, y: fl
     """One row: the pixels each texture averages -> the textures -> who paints what."""
     extraction, vectors, shares = made.extraction[number][0], made.textures[number][0], made.distribution[number][:1]
     k, c = vectors.shape
+    usage = shares[0].mean((1, 2)).tolist()
+    order = sorted(range(k), key=lambda texture: (groups[texture] == 0, -usage[texture]))[:16]  # the person's own first
     peak = torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None]
-    tiles = spotlight(reference, extraction / peak)
-    lines = -(-k // 8)
+    tiles = spotlight(reference, (extraction / peak)[order])
+    lines = -(-len(order) // 8)
     start = y + (BOX[1] - lines * (TILE[1] + 4)) / 2
     for texture, tile in enumerate(tiles):
         put(axes, tile, MAPS + texture % 8 * (TILE[0] + 4), start + texture // 8 * (TILE[1] + 4), *TILE)
     arrow(axes, (MAPS + BOX[0] / 2, y - STEP + BOX[1] + 6), (MAPS + BOX[0] / 2, start - 20))
-    say(axes, f"extraction {k} × {_size(extraction)}: the pixels that each texture averages", MAPS, start - 10, "left")
+    which = "the pixels that each texture averages" + f", 16 of {k}" * (k > 16)
+    say(axes, f"extraction {k} × {_size(extraction)}: {which}", MAPS, start - 10, "left")
     height = k * 6
     middle = y + BOX[1] / 2
     put(axes, as_heat(vectors), VECTORS, middle - height / 2, 128, height)
