@@ -368,12 +368,14 @@ def test_this_torchvision_stops_torchmetrics(broken_torchvision):
     assert "nms does not exist" in broken_torchvision("-c", program).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["evaluate --checkpoint {0} --people 2 --out m.json", "demo --people 2 --out demo"])
 def test_commands_without_torchvision(words, broken_torchvision):
     done = broken_torchvision("-m", "nted_lite", *words.format(shipped("people-64")).split())
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_only_what_needs_torchvision_asks_for_it(broken_torchvision):
     """Every module can be imported; the networks of LPIPS and FID say how to mend it."""
     modules = sorted(p.relative_to(HERE).with_suffix("").as_posix() for p in (HERE / "nted_lite").rglob("*.py"))

@@ -162,6 +162,24 @@ def test_a_model_that_knows_the_answer(parser):
     assert all(value["mean"] in (None, pytest.approx(1)) for value in measured["patterns"]["model"].values())
 
 
+def test_a_model_without_textures(parser):
+    """A variant that transfers nothing is measured by its pictures alone."""
+
+    class Copies(torch.nn.Linear):
+        config = preset("people-64").model
+
+        def extract(self, reference):
+            self.reference = reference
+            return Textures((), ())
+
+        def render(self, pose, textures):
+            return Rendering(self.reference, ())
+
+    measured = evaluate_people(Copies(1, 1), parser, people=4)
+    assert measured["transport"] == {} and measured["entities"] == measured["groups"] == []
+    assert "transport" not in report(measured) and measured == json.loads(json.dumps(measured, allow_nan=False))
+
+
 def test_too_few_people(small, parser):
     with pytest.raises(ValueError, match="people is 1: intervals and Frechet distances need 2 or more"):
         evaluate_people(NTED(small).eval(), parser, people=1)

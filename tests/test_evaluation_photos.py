@@ -282,3 +282,15 @@ def test_a_folder_needs_its_truth_once(folders, tmp_path):
     for pictures, data in ((tmp_path / "list.csv", None), (folders / "copies", tmp_path)):
         with pytest.raises(ValueError, match="the true pictures are said twice"):
             photos.evaluate_folder(pictures, folders / "true", data)
+
+
+def test_a_layout_is_looked_for_in_the_whole_of_a_list(tmp_path, monkeypatch):
+    """The first pictures have the right shape, a later one has not: it must not be cut unseen."""
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        for n in range(300):
+            size = (64, 64) if folder == "a" and n >= 260 else (44, 64)
+            Image.new("RGB", size, (9, 9, 9)).save(tmp_path / folder / f"{n:03}.png")
+    with pytest.raises(ValueError, match="a/2[0-9]*.png say, are 64x64; one cannot see how that came from 11:16"):
+        photos.evaluate_folder(tmp_path / "a", tmp_path / "b", height=64)

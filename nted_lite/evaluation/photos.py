@@ -5,7 +5,7 @@ These numbers depend on how pictures are saved, resized, cut, rounded and compar
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, islice
@@ -75,11 +75,10 @@ def evaluate_pictures(
     raises         ValueError for a broken picture, for fewer than 2 of a kind, and for a layout that cannot be told
     """
     perceptual, fid, warnings = _networks(device)
-    total, pairs = len(pairs) if isinstance(pairs, Sized) else None, iter(pairs)
-    first = list(islice(pairs, LOOKED_AT))
-    generated, truth = (Reader(found, height, width, device) for found in pair_layouts(first, height, width, layout))
+    some, pairs = _some(pairs)
+    generated, truth = (Reader(found, height, width, device) for found in pair_layouts(some, height, width, layout))
     rows: Rows = {}
-    for chunk in _chunks(tqdm(chain(first, pairs), desc="measuring", total=total, mininterval=5), batch):
+    for chunk in _chunks(tqdm(pairs, desc="measuring", mininterval=5), batch):
         of_generated, of_truth = zip(*chunk, strict=True)
         made, true = generated(of_generated), truth(of_truth)
         if fid:
@@ -88,21 +87,16 @@ def evaluate_pictures(
             fid.update(true, real=True)
         append(rows, "", _measure(made / 127.5 - 1, true / 127.5 - 1, perceptual))
     sets = {"generated": generated, "true": truth, "reference": truth}
-    if reference_set is not None:
-        pictures = iter(reference_set)
-        first = list(islice(pictures, LOOKED_AT))
-        sets["reference"] = Reader(set_layout(first, height, width, layout, "reference"), height, width, device)
-        for chunk in _chunks(tqdm(chain(first, pictures), desc="reference set", mininterval=5), batch):
-            read = sets["reference"](chunk)
-            if fid:
-                fid.update(read, real=True)
+    if fid and reference_set is not None:
+        some, pictures = _some(reference_set)
+        sets["reference"] = Reader(set_layout(some, height, width, layout, "reference"), height, width, device)
+        for chunk in _chunks(tqdm(pictures, desc="reference set", mininterval=5), batch):
+            fid.update(sets["reference"](chunk), real=True)
     warnings += _warnings(sets)
     protocol = _protocol(sets, height, width)
     protocol |= {name: "left out" for name, network in (("lpips", perceptual), ("fid", fid)) if network is None}
-    return {
-        "protocol": protocol,
-        "measures": intervals(rows)[""], "fid": fid.compute().item() if fid else None, "warnings": warnings,
-    }  # fmt: skip
+    distance = fid.compute().item() if fid else None
+    return {"protocol": protocol, "measures": intervals(rows)[""], "fid": distance, "warnings": warnings}
 
 
 def _networks(device: torch.device | str) -> tuple[nn.Module | None, nn.Module | None, list[str]]:
@@ -184,6 +178,15 @@ def _training_set(data: Path, height: int) -> Iterator[Tensor]:
 
 def _stored(store: Store, name: str) -> Tensor:
     return rearrange(torch.from_numpy(store.image(name)), "h w c -> c h w")
+
+
+def _some(items: Iterable) -> tuple[list, Iterable]:
+    """Items to look at beforehand: of a list evenly spread ones, otherwise the first. -> those, and all items still"""
+    if isinstance(items, Sequence):
+        return list(items[:: -(-len(items) // LOOKED_AT) or 1]), items
+    items = iter(items)
+    first = list(islice(items, LOOKED_AT))
+    return first, chain(first, items)
 
 
 def _chunks(items: Iterable, size: int) -> Iterator[list]:

@@ -15,6 +15,8 @@ COLUMNS = {
 
 BASELINES = {"copy": "copying the photo", "part colours": "an oracle: true parts in the photo's mean colours"}
 
+FORCE = "`nted-lite evaluate --checkpoint ... --out FILE` keeps them elsewhere, or replaces those"
+
 HEAD = """# Results
 
 Written by `nted-lite evaluate --all`, from the `metrics.json` of every model. Held-out synthetic people of the test
@@ -39,8 +41,7 @@ def keep(measured: dict, file: Path, asked: bool = False) -> str:
     if there is not None:
         (kind, count), (ours, number) = about(there), about(measured)
         if kind != ours or count > number:
-            return (f"not written: {file} holds measures of {count:,} {kind}, these are of {number:,} {ours}; "
-                    f"--out FILE keeps them elsewhere, --out {file} replaces those")  # fmt: skip
+            return f"not written: {file} holds measures of {count:,} {kind}, these are of {number:,} {ours}; {FORCE}"
     write_file(file, (json.dumps(measured, indent=2) + "\n").encode())
     return f"written to {file}"
 
