@@ -327,7 +327,8 @@ def test_a_hub_id(tiny, tmp_path, monkeypatch):
 
 def test_a_hub_that_cannot_be_reached(no_network):
     line = one_line(load_model, "runs/mine")
-    assert line.startswith("runs/mine: no such checkpoint here, and it could not be downloaded from the hub ([Errno -2] Name or ")
+    said = "runs/mine: no such checkpoint here, and it could not be downloaded from the hub ([Errno -2] Name or "
+    assert line.startswith(said)
     assert "locating" not in line and line.endswith("or a hub id (user/name)")
 
 
