@@ -1,4 +1,4 @@
-"""Padded, squeezed and wider pictures are told apart, or one line asks; nothing is cut by mistake."""
+"""Padded, squeezed and wider pictures are distinguished, or one line asks for help; nothing is cut by mistake."""
 
 import numpy as np
 import pytest
