@@ -1,14 +1,14 @@
-"""Time and memory of full attention against NTED's two attentions, from 16 x 11 to 128 x 88 positions.
+"""Time and memory of full attention, compared with NTED's two attentions, from 16 x 11 to 128 x 88 positions.
 
     python benchmarks/attention.py [--repeats 9] [--out build/attention.json]
 
-All ways start from the same features (one picture, c = 64) and make the same kind of result, c numbers at each target
-position. `full` is scaled dot-product attention, written plainly. `fused` is PyTorch's own, which finds the same
+All ways start from the same features (one picture, c = 64) and have the same kind of result, c numbers at each target
+position. `full` is scaled dot-product attention, written plainly. `fused` is PyTorch's version, which computes the same
 numbers piece by piece. `nted` goes through k = 16 textures, with 1 x 1 filters. Learnt projections are left out.
 
-For each way and size it writes two numbers. One is the processor time of a forward pass on one thread, which other
-programs on the machine disturb little: the median of several. The other is the peak of what the pass allocates, counted
-by PyTorch's profiler. Notebook 03 draws them.
+For each way and size it writes two numbers: the processor time of a forward pass on one thread, which other programs
+hardly affect, as the median of several runs; and the peak memory that the pass allocates, according to PyTorch's
+profiler. Notebook 03 plots them.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def peak_bytes(way: Way, target: Tensor, reference: Tensor) -> int:
 
 @torch.no_grad()
 def measure(rows: tuple[int, ...], repeats: int) -> dict:
-    """Everything that the JSON holds, but the machine."""
+    """The content of the JSON file, except for the machine."""
     torch.manual_seed(0)
     ways = {"full": full, "fused": fused, "nted": nted(*torch.randn(2, TEXTURES, CHANNELS) / math.sqrt(CHANNELS))}
     found = {name: {"seconds": [], "bytes": []} for name in ways}
@@ -105,7 +105,7 @@ def main() -> None:
     from step import processor  # beside this file; it needs the training's libraries, the measurement does not
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=9, help="the median is taken over so many")
+    parser.add_argument("--repeats", type=int, default=9, help="number of runs for the median")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,9 +1,9 @@
-"""How fast are the synthetic people? Compares drawing one by one with drawing in a batch.
+"""How fast are synthetic people? Compares rendering them one by one and in a batch.
 
     python benchmarks/people.py [--device cuda] [--people 128] [--repeats 7]
 
-Times include drawing the people's and the poses' random numbers. The best of the repeats counts: other work on the
-machine only ever makes a run slower.
+Times include sampling the people and their poses. The best of the repeats counts, because other work on the machine can
+only make a run slower.
 """
 
 import argparse

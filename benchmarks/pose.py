@@ -1,8 +1,8 @@
-"""Pose maps per second: one batch of torch operations against one person and one limb at a time in OpenCV.
+"""Pose maps per second: a batch in torch, compared with one person and one limb at a time in OpenCV.
 
     python benchmarks/pose.py [--people 64] [--threads 2]
 
-Times are the best of several runs, each with the memory of its result allocated anew, as a training loop does.
+Times are the best of several runs, each of which allocates new memory for its result, as in a training loop.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Slow twins of the fast layers, written so that each can be checked by eye. Tests hold the package to them.
+"""Slow versions of the fast layers, simple enough to check by eye. Tests compare the package with them.
 
 The fast layers filter all channels in one depthwise convolution, and up-sample with a transposed one. Here every
-channel becomes a picture of its own, and an up-sampling really puts zeros between the pixels before it filters.
+channel is filtered as a separate picture, and up-sampling really inserts zeros between the pixels before it filters.
 """
 
 import math
@@ -18,7 +18,7 @@ from nted_lite import layers, renderer
 
 
 def blur(image: Tensor, kernel: Tensor, padding: tuple[int, int]) -> Tensor:
-    """`layers.blur`, a single-channel picture for every channel of every image: `b c h w -> b c h+p-3 w+p-3`."""
+    """`layers.blur`, with each channel of each image as a separate picture: `b c h w -> b c h+p-3 w+p-3`."""
     before, after = padding
     pictures = rearrange(image.contiguous(), "b c h w -> (b c) 1 h w")
     pictures = F.pad(pictures, (before, after, before, after))
@@ -38,7 +38,7 @@ def upsample(image: Tensor, kernel: Tensor) -> Tensor:
 
 
 def down_conv(image: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
-    """`layers.DownConv2d`: blur, convolve every position, then throw three quarters of the result away.
+    """`layers.DownConv2d`: blur, convolve at every position, then discard three quarters of the result.
 
     image   b i h w
     weight  o i p p   drawn from N(0, 1), not scaled yet
@@ -62,14 +62,14 @@ def up_conv(image: Tensor, weight: Tensor, kernel: Tensor) -> Tensor:
 
 @contextmanager
 def slow_layers() -> Iterator[None]:
-    """Inside, every network of the package blurs and up-samples the slow way. Its convolutions stay as they are."""
+    """A context in which all networks of the package blur and up-sample the slow way; convolutions are unchanged."""
     with mock.patch.object(layers, "blur", blur), mock.patch.object(renderer, "upsample", upsample):
         yield
 
 
 @contextmanager
 def literal_layers() -> Iterator[None]:
-    """Inside, convolutions that change the size are written out as well: `down_conv` and `up_conv`."""
+    """A context in which convolutions that change the size are replaced, too, by `down_conv` and `up_conv`."""
 
     def down(layer: layers.DownConv2d, image: Tensor) -> Tensor:
         return down_conv(image, layer.conv.weight, layer.kernel)

@@ -1,13 +1,13 @@
-"""Training steps per second: depthwise filters on channels-last tensors against one picture for every channel.
+"""Training steps per second: depthwise filters on channels-last tensors, compared with one channel at a time.
 
     python benchmarks/step.py [--threads 2] [--rounds 12]
 
-All sides are the same training step of `people-64` with the same numbers: forward, losses, backward, Adam, average, and
-from `adversarial_start` on the discriminator's share of it, R1 every 16th step. Both kinds of step are timed, and the
-whole training is their sum. `filters` filters as `reference.py` does, on tensors in the plain b c h w layout; its
-convolutions and all the rest are the package's, so its ratio is what filters and layout are worth. `literal` writes out
-the convolutions that change the size as well: zeros put in before, three quarters thrown away after. The sides take
-turns, so that a busy machine slows down all.
+All sides run the same training step of `people-64` on the same numbers: forward, losses, backward, Adam, EMA, and after
+`adversarial_start` also the discriminator, with R1 every 16th step. Both kinds of step are timed, and a whole training
+run is their sum. `filters` blurs as in `reference.py`, on tensors in the plain b c h w layout; everything else is the
+package's, so its ratio shows what filters and layout contribute. `literal` also spells out the convolutions that change
+the size: zeros are inserted before, or three quarters discarded after. The sides take turns, so that a busy machine
+slows down all of them.
 """
 
 import argparse
@@ -40,7 +40,7 @@ KINDS = {"plain": (PAYS - TRAIN.r1_every - 1,), "adversarial": (PAYS, PAYS + 1)}
 
 
 def noise(index: Tensor, device: torch.device) -> Views:
-    """Random pictures: drawing people is no part of this measurement."""
+    """Random pictures, because rendering people is not part of this measurement."""
     b, height, width = len(index), 64, 44
     keypoints = torch.rand(2, b, 18, 2) * torch.tensor([width, height])
     return Views(torch.rand(2, b, 3, height, width) * 2 - 1, keypoints, torch.zeros(2, b, height, width).long())
@@ -48,7 +48,7 @@ def noise(index: Tensor, device: torch.device) -> Views:
 
 @dataclass
 class Side:
-    """One of the ways to filter, and a training that uses it."""
+    """One way to filter, and a Trainer that uses it."""
 
     name: str
     filters: Callable
@@ -92,7 +92,7 @@ def side(name: str, filters: Callable, layout: torch.memory_format, batch: int) 
 
 
 def check(*sides: Side) -> None:
-    """All sides make the same pictures, the same losses and, after a step of each kind, still the same."""
+    """Check that all sides compute the same images and losses, before and after a step of each kind."""
     pictures = []
     for one in sides:
         (examples,) = one.trainer.examples()

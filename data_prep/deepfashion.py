@@ -1,9 +1,9 @@
-"""Pictures of people as nted_lite trains on them: framed and resized into LMDB, with key points and pairs beside them.
+"""Prepare pictures of people for training: frame and resize them into LMDB, and write key points and pairs next to it.
 
     python data_prep/deepfashion.py --images img_highres --annotations annotations --out data/deepfashion
     python data_prep/deepfashion.py --images mine/photos --annotations mine --frame picture --out data/mine
 
-Stopped in the middle, by Ctrl-C, kill -9 or a power cut, it goes on where it was when started again.
+If it is interrupted, by Ctrl-C, kill -9 or a power cut, start it again: it resumes where it stopped.
 """
 
 import csv
@@ -27,7 +27,7 @@ from nted_lite.lists import KEYPOINTS, PAIR, PICTURES, Item, by_name, pair_lines
 from nted_lite.pose import MISSING
 
 SPLITS = ("train", "test")
-BATCH = 256  # pictures in a transaction: what a kill can cost
+BATCH = 256  # pictures per transaction, at most so many are lost when it is killed
 SMALLEST_MAP = 2**26  # bytes that a new LMDB environment may grow to before its limit is doubled
 
 
@@ -35,18 +35,18 @@ def prepare(
     images: Path, annotations: Path, out: Path, poses: Path | None = None, heights: tuple[int, ...] = (256,),
     frame: str = "auto", threads: int = os.cpu_count() or 1,
 ) -> None:  # fmt: skip
-    """Prepare DeepFashion, or pictures of your own. OUT/problems.txt lists what is left out as missing or broken.
+    """Prepare DeepFashion, or your own pictures. OUT/problems.txt lists everything missing or broken that is left out.
 
     Args:
-        images: folder of the pictures, with any folders in it; for DeepFashion, what img_highres.zip holds
-        annotations: folder of the lists train_pairs.txt and test_pairs.txt (or .csv)
+        images: folder of the pictures, with or without sub-folders; for DeepFashion, the content of img_highres.zip
+        annotations: folder with the lists train_pairs.txt and test_pairs.txt (or .csv)
         out: folder to write to
         poses: folder of the key points, under the same names as the pictures, or one file, such as PATN's, with those
-            of all (default: ANNOTATIONS/pose)
-        heights: rows of the pictures to store, 256 or 512 or both; columns are rows * 11 / 16
-        frame: the image whose pixel coordinates the key points use: 256 (256x256, as published), WIDTHxHEIGHT, or
-            picture (each its own picture); auto is what their file says, else 256 if the numbers fit
-        threads: pictures resized at the same time
+            of all; if omitted, ANNOTATIONS/pose
+        heights: rows of the pictures to store, 256 or 512 or both; there are rows * 11 / 16 columns
+        frame: the image whose pixel coordinates the key points use: 256 (256x256, as published), WIDTHxHEIGHT,
+            picture (each its own picture), or auto: as the file says, or 256 if the numbers fit
+        threads: number of pictures to resize at the same time
     """
     options, poses = PoseOptions(frame), poses or annotations / "pose"
     for folder in (images, annotations, poses):
@@ -79,9 +79,9 @@ def prepare(
 
 
 def find(folder: Path, endings: Sequence[str], what: str, named: set[str], problems: list[str]) -> dict[str, Path]:
-    """The files of a folder by the names of their pictures. What is named, but not there, is added to `problems`.
+    """The files of a folder, by picture name. Names without a file are added to `problems`.
 
-    Raises ValueError if that is everything: folder and lists do not belong together, which is better said once.
+    Raises ValueError, instead of many problems, if no name has a file: then folder and lists do not belong together.
     """
     found, several = by_name(folder, endings)
     there = {*found, *several}
@@ -99,9 +99,9 @@ def find(folder: Path, endings: Sequence[str], what: str, named: set[str], probl
 
 
 def read_list(annotations: Path, split: str, images: Path, problems: list[str]) -> list[Item]:
-    """The pairs of a split, as names; what is wrong with lines is added to `problems`.
+    """The pairs of a split, as names; bad lines are added to `problems`.
 
-    Raises ValueError, in one line, if there is not exactly one list, or if its columns cannot be told apart.
+    Raises ValueError, in one line, if there is not exactly one list, or if its columns cannot be identified.
     """
     found = [path for ending in (".txt", ".csv") if (path := annotations / f"{split}_pairs{ending}").is_file()]
     ours = bool(found)  # by another name, fasion-resize-pairs-train.csv of PATN, its columns may be the other way round
@@ -121,7 +121,7 @@ def read_list(annotations: Path, split: str, images: Path, problems: list[str]) 
 
 
 def write_list(path: Path, items: list[Item], ready: set[str]) -> int:
-    """Write the items whose pictures are ready, without the sources that are not. -> how many"""
+    """Write the items whose pictures are ready, without sources that are not. -> the number of items written"""
     kept = [(target, *(name for name in sources if name in ready)) for target, sources in items if target in ready]
     kept = [names for names in kept if len(names) > 1]
     text = io.StringIO()
@@ -136,9 +136,9 @@ def write_list(path: Path, items: list[Item], ready: set[str]) -> int:
 def write_keypoints(
     out: Path, files: dict[str, Path], pictures: dict[str, Path], options: PoseOptions, problems: list[str]
 ) -> set[str]:
-    """Write key points as those of DeepFashion are published, in its frame of 256 x 256. -> the names of those written
+    """Write key points in the published format, in the 256 x 256 frame. -> the names written
 
-    What is wrong with a file is added to `problems`. If pictures lose much to the framing, that is said once.
+    Bad files are added to `problems`. If framing cuts off a large part of some pictures, there is one warning.
     """
     written, framings = set(), {}
     for name in tqdm(sorted(files.keys() & pictures.keys()), desc="key points", unit="file", disable=None):
@@ -162,10 +162,10 @@ def write_keypoints(
 def fill(
     store: Path, files: dict[str, Path], height: int, own_frame: bool, threads: int, problems: list[str]
 ) -> set[str]:
-    """Put the pictures that are not there yet into the LMDB environment `store`: many threads resize, one writes.
+    """Add the missing pictures to the LMDB environment `store`: many threads resize, one writes.
 
-    A batch is one transaction, so whenever this is killed, the store holds whole batches. Raises OSError if it cannot
-    be written. What cannot be read is added to `problems`. -> the names of the pictures in the store
+    A batch is one transaction, so the store holds complete batches even if this is killed. Unreadable pictures are
+    added to `problems`. Raises OSError if the store cannot be written. -> the names of the pictures in the store
     """
     lmdb = require_lmdb()
     encode = partial(read_resized, height=height, own_frame=own_frame)
@@ -174,9 +174,9 @@ def fill(
             with environment.begin() as transaction:
                 done = {picture_name(key.decode()) for key in transaction.cursor().iternext(values=False)} - {"length"}
             for batch in _batches(sorted(files.keys() - done), store.name):
-                made = dict(zip(batch, pool.map(encode, (files[name] for name in batch)), strict=True))
-                problems += [problem for problem in made.values() if isinstance(problem, str)]
-                pngs = {name: data for name, data in made.items() if isinstance(data, bytes)}
+                results = dict(zip(batch, pool.map(encode, (files[name] for name in batch)), strict=True))
+                problems += [problem for problem in results.values() if isinstance(problem, str)]
+                pngs = {name: data for name, data in results.items() if isinstance(data, bytes)}
                 _write(environment, {f"img/{name}.png": data for name, data in pngs.items()})
                 done |= pngs.keys()
             _write(environment, {"length": f"{len(done):05d}".encode()})
@@ -194,7 +194,7 @@ def _batches(names: list[str], title: str) -> Iterator[list[str]]:
 
 
 def _write(environment, entries: dict[str, bytes]) -> None:
-    """All of the entries in one transaction; when the environment is full, its limit is doubled first."""
+    """Write all entries in one transaction; if the environment is full, double its limit and try again."""
     full = require_lmdb().MapFullError
     while True:
         try:
@@ -207,7 +207,7 @@ def _write(environment, entries: dict[str, bytes]) -> None:
 
 
 def read_resized(path: Path, height: int, own_frame: bool) -> bytes | str:
-    """What a model sees of a picture, as the bytes of a PNG; or why that cannot be, in one line."""
+    """What a model sees of a picture, as the bytes of a PNG; or one line that says why it cannot be used."""
     try:
         picture = open_picture(path)
     except ValueError as error:
@@ -222,7 +222,7 @@ def read_resized(path: Path, height: int, own_frame: bool) -> bytes | str:
 
 
 def main() -> None:
-    """Run from the command line; bad input ends in one clear line."""
+    """Run from the command line; bad input ends with one clear line."""
     try:
         tyro.cli(prepare)
     except (ValueError, OSError, ImportError) as error:

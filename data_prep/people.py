@@ -1,4 +1,4 @@
-"""Synthetic people as files, laid out as DeepFashion is downloaded: to try every step on disk without the real data.
+"""Write synthetic people as files, in the layout of the DeepFashion download, to try all steps without the real data.
 
     python data_prep/people.py --out data/raw
     python data_prep/deepfashion.py --images data/raw/img --annotations data/raw --out data/people
@@ -17,12 +17,12 @@ from nted_lite.images import picture
 from nted_lite.people import SPLITS, View, render, sample_people, sample_poses
 
 VIEWS = 3  # pictures of each person
-TOGETHER = 8  # people drawn at a time
+TOGETHER = 8  # people rendered at a time
 SHAPE = 750 / 1101  # of the high-resolution pictures: not quite 11 / 16, so that preparing must resize
 
 
 def write_people(out: Path, train: int = 200, test: int = 50, height: int = 352) -> None:
-    """Draw people in three poses each, and write pictures, key points and lists of pairs.
+    """Render people in three poses each, and write pictures, key points and lists of pairs.
 
     Args:
         out: folder to write to: img/, pose/, train_pairs.txt, test_pairs.txt, train.lst and test.lst
@@ -66,7 +66,7 @@ def published_frame(keypoints: Tensor, visible: Tensor, height: int, width: int)
 
 
 def main() -> None:
-    """Run from the command line; bad input ends in one clear line."""
+    """Run from the command line; bad input ends with one clear line."""
     try:
         tyro.cli(write_people)
     except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Every picture of the README and of the notebooks' covers: one function each, `make figures` calls them all."""
+"""All pictures of the README and of the notebooks' covers, one function each; `make figures` calls them all."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from nted_lite.weights.hub import shipped
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
-SHOWN = torch.arange(8)  # of the test people; never chosen by what the model makes of them
+SHOWN = torch.arange(8)  # the first test people, not selected by how well the model does on them
 
 
 def shown_model() -> NTED:
@@ -27,7 +27,7 @@ def shown_model() -> NTED:
 
 @torch.no_grad()
 def hero() -> Figure:
-    """The first four test people in another pose, then in the next one's top; a row for each of them."""
+    """The first four test people in another pose, and then also in the next person's top; one row each."""
     model = shown_model()
     test = held_out(SHOWN[:4], model.config)
     generated = model(test.reference, test.pose).image
@@ -42,11 +42,11 @@ def hero() -> Figure:
 
 @torch.no_grad()
 def entities() -> Figure:
-    """What the textures of the shipped model paint, beside the true parts."""
+    """What the textures of the shipped model paint, next to the ground-truth parts."""
     model = shown_model()
     test = held_out(SHOWN, model.config)
-    made = model(test.reference, test.pose)
-    return plotting.show_entities(test.target, test.target_parts, made.distribution)
+    generated = model(test.reference, test.pose)
+    return plotting.show_entities(test.target, test.target_parts, generated.distribution)
 
 
 @torch.no_grad()
@@ -58,7 +58,7 @@ def system() -> Figure:
 
 
 def people() -> Figure:
-    """Two views of each of the first eight test people, and their true parts."""
+    """Two views of each of the first eight test people, and their ground-truth parts."""
     pair = pairs(SPLITS["test"], SHOWN, height=128)
     return plotting.contact_sheet({
         "photo": pair.reference.image, "target": pair.target.image, "parts": plotting.part_pictures(pair.target.parts),
@@ -113,7 +113,7 @@ def results_table() -> str:
 
 
 def _from_the_truth(measured: dict) -> list[str]:
-    """What only full ground truth can tell."""
+    """The results that require full ground truth."""
     transport = max(measured["transport"].values(), key=lambda row: row["accuracy"]["mean"])
     seen, distance = measured["seen"]["model"], measured["fd_people"]["rows"]
     agreement, patterns = max(found["grouped"] for found in measured["groups"]), measured["patterns"]["model"]

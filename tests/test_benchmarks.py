@@ -1,4 +1,4 @@
-"""The benchmarks run, and their sides compute the same. How fast they are is no test's business."""
+"""The benchmarks run, and their sides compute the same results. Their speed is not tested."""
 
 import os
 import re

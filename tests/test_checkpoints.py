@@ -1,4 +1,4 @@
-"""Checkpoints of every origin load whole or are refused in one line that says what they are, and never run code."""
+"""Checkpoints of any origin load completely, or are refused in one line that says what they are; they never run code."""
 
 import json
 import pickle
@@ -327,7 +327,8 @@ def test_a_hub_id(tiny, tmp_path, monkeypatch):
 
 def test_a_hub_that_cannot_be_reached(no_network):
     line = one_line(load_model, "runs/mine")
-    assert line.startswith("runs/mine: no such checkpoint here, and it could not be downloaded from the hub (")
+    said = "runs/mine: no such checkpoint here, and it could not be downloaded from the hub ([Errno -2] Name or "
+    assert line.startswith(said)
     assert "locating" not in line and line.endswith("or a hub id (user/name)")
 
 
@@ -368,14 +369,12 @@ def test_this_torchvision_stops_torchmetrics(broken_torchvision):
     assert "nms does not exist" in broken_torchvision("-c", program).stdout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("words", ["evaluate --checkpoint {0} --people 2 --out m.json", "demo --people 2 --out demo"])
 def test_commands_without_torchvision(words, broken_torchvision):
     done = broken_torchvision("-m", "nted_lite", *words.format(shipped("people-64")).split())
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.slow
 def test_only_what_needs_torchvision_asks_for_it(broken_torchvision):
     """Every module can be imported; the networks of LPIPS and FID say how to mend it."""
     modules = sorted(p.relative_to(HERE).with_suffix("").as_posix() for p in (HERE / "nted_lite").rglob("*.py"))

@@ -1,4 +1,4 @@
-"""The commands: they do what they say, and bad input ends in one clear line."""
+"""The commands do what they say, and bad input ends with one clear line."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Appearance control: nothing exchanged is the reference, all exchanged is the garment, and planted areas are found."""
+"""Appearance control: exchanging nothing gives the reference, exchanging all gives the garment, and planted areas are found."""
 
 from functools import partial
 from types import SimpleNamespace

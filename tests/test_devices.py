@@ -1,4 +1,4 @@
-"""A device, a precision or a number of processes that is not there is refused; nothing stays on the CPU by accident."""
+"""A device, precision or number of processes that is not available is refused; nothing stays on the CPU by accident."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Pictures of any origin are read alike, and each finds the true one that it belongs to, or one line says how."""
+"""Pictures of any origin are read alike, and each is matched with its ground truth, or one line says what to do."""
 
 import math
 

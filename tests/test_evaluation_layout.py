@@ -1,4 +1,4 @@
-"""Padded, squeezed and wider pictures are told apart, or one line asks; nothing is cut by mistake."""
+"""Padded, squeezed and wider pictures are distinguished, or one line asks for help; nothing is cut by mistake."""
 
 import numpy as np
 import pytest
@@ -156,7 +156,7 @@ def test_what_cannot_be_told_is_asked(case, people, tmp_path):
         "half and half": (half, people),
         "white walls on both sides": (walls, walls),
     }[case]
-    with pytest.raises(ValueError, match="are 128x128; one cannot see how that came from 11:16: --layout") as error:
+    with pytest.raises(ValueError, match="are 128x128, not 11:16; their layout is unclear: give --layout") as error:
         told(tmp_path, generated, truth)
     assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
     for asked, whole in (("padded", False), ("squeezed", True)):
@@ -179,6 +179,6 @@ def test_an_option_without_effect_says_so(people, tmp_path):
 def test_a_reference_set_has_no_other_side(people, tmp_path):
     assert "padded" in set_layout(save(tmp_path / "a", [padded(i) for i in people]), *SIZE, "auto", "reference").said
     files = save(tmp_path / "b", [squeezed(image) for image in people])
-    with pytest.raises(ValueError, match="the reference pictures, .*b/0.png say, are 128x128"):
+    with pytest.raises(ValueError, match="the reference pictures, .*b/0.png, are 128x128"):
         set_layout(files, *SIZE, "auto", "reference")
     assert set_layout(files, *SIZE, "squeezed", "reference").whole

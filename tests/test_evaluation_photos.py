@@ -1,4 +1,4 @@
-"""The protocol on photographs: pictures are read and matched as it says, libraries get what they expect, truth wins."""
+"""The protocol on photographs: pictures are read and matched as it says, libraries get what they expect, the ground truth wins."""
 
 import hashlib
 import json
@@ -219,7 +219,7 @@ def test_file_formats_are_said(made, true, warned, tmp_path, monkeypatch):
             Image.new("RGB", SIZE[::-1], (99, 150, 210)).save(tmp_path / folder / f"{n}.{kind.lower()}", format=kind)
     measured = photos.evaluate_folder(tmp_path / "a", tmp_path / "b", height=64)
     assert measured["protocol"]["generated"]["files"] == {made: 2}
-    said = f"the generated pictures are {made} and the true ones {true}: what lossy compression changes"
+    said = f"the generated pictures are {made} and the true ones {true}: lossy compression affects"
     assert (said in report(measured)) == warned
 
 
@@ -274,13 +274,13 @@ def test_the_command_prints_the_protocol_and_saves_it(hub, folders, tmp_path, mo
 
 
 def test_a_folder_needs_its_truth_once(folders, tmp_path):
-    with pytest.raises(ValueError, match="true: give --truth, a folder with the true pictures, or --data"):
+    with pytest.raises(ValueError, match="true: give --truth, a folder with the ground truth, or --data"):
         photos.evaluate_folder(folders / "true")
-    with pytest.raises(ValueError, match="nowhere: no such folder, nor file of lines `generated,true`"):
+    with pytest.raises(ValueError, match="nowhere: no such folder, nor file with lines `generated,true`"):
         photos.evaluate_folder(tmp_path / "nowhere", folders / "true")
     (tmp_path / "list.csv").write_text("a.png,b.png")
     for pictures, data in ((tmp_path / "list.csv", None), (folders / "copies", tmp_path)):
-        with pytest.raises(ValueError, match="the true pictures are said twice"):
+        with pytest.raises(ValueError, match="the ground truth is given twice"):
             photos.evaluate_folder(pictures, folders / "true", data)
 
 

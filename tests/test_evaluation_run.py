@@ -98,7 +98,7 @@ def test_a_few_people_do_not_replace_shipped_measures(monkeypatch, tmp_path, cap
         ("--pictures {1} --checkpoint {0}", "give one of --checkpoint"),
         ("--checkpoint {0} --truth {1}", "--truth: not used on synthetic people"),
         ("--checkpoint {0} --height 64", "--height: not used on synthetic people"),
-        ("--checkpoint {0} --preset people-64", "--preset (a folder says itself what model it holds): not used"),
+        ("--checkpoint {0} --preset people-64", "--preset (a folder contains its own configuration): not used"),
         ("--checkpoint {0} --layout padded --reference-set {1}", "--reference-set, --layout: not used on synthetic"),
         ("--checkpoint {0} --data {1} --people 4", "--people: not used on photographs"),
         ("--checkpoint {0} --data {1} --split test", "--split: not used on photographs"),

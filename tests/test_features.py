@@ -1,4 +1,4 @@
-"""VGG-19 is the one that torchvision has, its weights come from the right file or not at all, and it stays frozen."""
+"""VGG-19 equals torchvision's, its weights come from the right file or not at all, and it stays frozen."""
 
 import hashlib
 import shutil

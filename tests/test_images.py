@@ -1,4 +1,4 @@
-"""Any picture file that people bring is read alike, framed alike, or named in one line that says what to do."""
+"""Picture files of any kind are read and framed alike, or refused in one line that says what to do."""
 
 import os
 import sys

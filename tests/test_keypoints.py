@@ -1,4 +1,4 @@
-"""Key points in every form that people bring become the same 18 joints, in a frame that is told or checked."""
+"""Key points in any common format become the same 18 joints, in a frame that is given or checked."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The layers equal slow twins that insert zeros and filter channel by channel, and keep the variance at one."""
+"""The layers equal slow twins that insert zeros and filter channel by channel, and preserve a variance of one."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The measures equal their formulas, and tell what is planted from what is chance."""
+"""The measures equal their formulas, and distinguish planted effects from chance."""
 
 import math
 from dataclasses import replace

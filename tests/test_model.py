@@ -1,4 +1,4 @@
-"""The networks put together: who gets which textures, what is refused, and that a saved model comes back the same."""
+"""The assembled networks: which layer gets which textures, what is refused, and that a saved model loads unchanged."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Published checkpoints load under their own names, whole or not at all."""
+"""Published checkpoints load under their own names, completely or not at all."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The training step of the paper's size runs as it stands in the preset, on a CPU, with random VGG-19 weights."""
+"""A training step at the paper's size runs exactly as the preset says, on a CPU, with random VGG-19 weights."""
 
 from dataclasses import replace
 

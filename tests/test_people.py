@@ -1,6 +1,6 @@
-"""The synthetic people: truths tested against each other, and the pictures against a committed sheet.
+"""The synthetic people: kinds of ground truth tested against each other, and pictures against a committed sheet.
 
-`python tests/test_people.py` draws the committed sheet anew; do so only when the people are meant to look different.
+`python tests/test_people.py` redraws the committed sheet; do so only if the people are meant to look different.
 """
 
 from dataclasses import fields, replace

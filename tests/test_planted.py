@@ -1,7 +1,7 @@
 """Planted errors: each key idea is broken on purpose, and the check that guards it must notice.
 
-A planted error is a function's own text with one phrase changed. The check passes on the true code and fails on the
-planted one; a check that did not fail would be worth nothing.
+A planted error is a function's own text with one phrase changed. The check passes on the real code and must fail on the
+planted one; a check that does not fail would be worthless.
 """
 
 import inspect

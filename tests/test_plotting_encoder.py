@@ -1,4 +1,4 @@
-"""Pictures of notebook 04: false stripes lie where the theory puts them, and every figure can be drawn."""
+"""Figures of lesson 04: false stripes appear where theory predicts them, and every figure can be drawn."""
 
 import io
 

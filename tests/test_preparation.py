@@ -1,4 +1,4 @@
-"""Whatever people bring is prepared alike, left out with a line that says why, or refused in one line."""
+"""Input of any kind is prepared alike, left out with a line that says why, or refused in one line."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Several processes train the same model that one process trains, and resume like one."""
+"""Several processes train the same model as a single process, and resume like one."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The loop: resuming changes nothing, the data of a step depend on the step alone, and losses fall."""
+"""The loop: resuming changes nothing, the data of a step depend only on the step, and losses fall."""
 
 from dataclasses import replace
 

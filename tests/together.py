@@ -1,7 +1,7 @@
 """Twenty steps of a small training by one process or several: `torchrun --nproc_per_node 2 together.py OUT 2 4 1`
 
 OUT is the file for the weights; the number of the process is added to its name. Two processes share the 4 pairs of a
-step, and each goes through its own in one part.
+step, and each uses its own in a single portion.
 """
 
 import sys

@@ -1,1 +1,1 @@
-"""How good a model is: measures, the protocol on synthetic people, and the one on photographs."""
+"""How good a model is: the measures, the protocol on synthetic people, and the protocol on photographs."""

@@ -1,7 +1,7 @@
 """The two networks that compare photographs, LPIPS on AlexNet and the Inception of FID, through torchmetrics.
 
-They need the extra `eval`, and weights that are published elsewhere. torchmetrics imports torchvision as soon as it is
-imported itself, and fails if that is a build for another torch: so it is imported here, where it is needed, alone.
+They need the extra `eval`, and weights that are published elsewhere. Importing torchmetrics imports torchvision, which
+fails if it was built for another torch; so it is imported only here, where it is needed.
 """
 
 import importlib
@@ -18,13 +18,13 @@ WEIGHTS = {
         "6726825d",
     ),
 }
-"""Where the weights are published, and how their sha256 begins"""
+"""Where the weights are published, and the first digits of their sha256"""
 
 
 def weights(measure: str) -> Path:
-    """The weights that "LPIPS" or "FID" needs, in torch hub's cache; downloaded if they are not there.
+    """The file in torch hub's cache with the weights for "LPIPS" or "FID"; downloaded if it is not there yet.
 
-    Raises ValueError, in one line, if the extra `eval` is not installed, or the file is damaged or cannot be had.
+    Raises ValueError, in one line, if the extra `eval` is not installed, or the file is damaged or unavailable.
     """
     for library in ("torchvision", "torch_fidelity", "torchmetrics.image"):
         try:
@@ -38,7 +38,7 @@ def weights(measure: str) -> Path:
 
 
 def lpips() -> nn.Module:
-    """LPIPS on AlexNet (1801.03924): two pictures b 3 h w in -1..1 -> b 1 1 1. Raises ValueError as `weights`."""
+    """LPIPS on AlexNet (1801.03924): two pictures b 3 h w in -1..1 -> b 1 1 1. Raises ValueError like `weights`."""
     weights("LPIPS")
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
@@ -48,8 +48,8 @@ def lpips() -> nn.Module:
 def inception_distance() -> nn.Module:
     """FID (1706.08500): `update(pictures, real=...)`, then `compute()`.
 
-    Its pictures are b 3 h w *uint8*: from floats it would truncate where a picture file rounds. Raises ValueError as
-    `weights`.
+    Its pictures are b 3 h w *uint8*: it would truncate floats, whereas a picture file rounds them. Raises ValueError
+    like `weights`.
     """
     weights("FID")
     from torchmetrics.image.fid import FrechetInceptionDistance

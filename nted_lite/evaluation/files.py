@@ -1,4 +1,4 @@
-"""Pictures that are to be measured: which generated one belongs to which true one, and how they are read."""
+"""The pictures to measure: reading them, and matching generated pictures with their ground truth."""
 
 import csv
 import os
@@ -19,7 +19,7 @@ Picture = str | Path | Tensor
 """A file, or a tensor 3 h w: uint8, or floats in -1..1"""
 
 Matched = list[tuple[Path, Path]]
-"""(generated, true) files of each pair"""
+"""(generated, ground truth) files of each pair"""
 
 BY_LIST = "a file of lines `generated,true` as --pictures matches any names"
 TRUTH_WORDS = {"true", "truth", "gt", "target", "real", "reference"}  # in the header of a list
@@ -29,14 +29,14 @@ TRUTH_WORDS = {"true", "truth", "gt", "target", "real", "reference"}  # in the h
 
 
 def read_picture(picture: Picture, height: int, width: int, whole: bool = False) -> tuple[Tensor, str, str]:
-    """A picture as every measure sees it, what was done to it, and the format of its file.
+    """A picture as all measures see it, what was done to it, and the format of its file.
 
-    picture  a file of any size and mode, read as `images.open_picture` does; a tensor has the right size already
-    whole    resize all of it, whatever its shape, where otherwise its middle would be cut out
-    returns  3 height width uint8; floats are rounded, so that a picture counts alike before and after it is saved
+    picture  a file of any size and mode, read by `images.open_picture`; or a tensor that already has the right size
+    whole    resize all of it, whatever its shape, instead of cutting out its middle
+    returns  3 height width uint8; floats are rounded, so a picture gets the same measures before and after saving
              "as it is", "resized", "cut", "cut and resized" or "stretched"
              "PNG", "JPEG" ..., or "tensor"
-    raises   ValueError that names what is wrong with a file or a tensor
+    raises   ValueError that says what is wrong with the file or the tensor
     """
     if isinstance(picture, Tensor):
         if tuple(picture.shape) != (3, height, width):
@@ -69,11 +69,11 @@ def all_pictures(folder: Path) -> list[Path]:
 
 
 def match_pictures(generated: Path, truth: Path) -> tuple[Matched, str]:
-    """Which picture belongs to which: two folders that hold the same names, in the same sub-folders, with any suffix.
+    """Match the pictures of two folders by name, including sub-folders but not the suffix.
 
     returns  the pairs
-             what had to be taken off the names: "*_vis with *", or "" if they are the same
-    raises   ValueError that counts what is missing on either side, names the first of it, and says how to match
+             how the names differ, such as "*_vis with *", or "" if they are the same
+    raises   ValueError that counts what is missing on either side, names the first ones, and says how to match them
     """
     ours, theirs = _by_name(generated), _by_name(truth)
     if ours.keys() == theirs.keys():
@@ -88,7 +88,7 @@ def match_pictures(generated: Path, truth: Path) -> tuple[Matched, str]:
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    """The pictures below a folder, by their names as `lists.picture_name` has them."""
+    """The pictures below a folder, by their names according to `lists.picture_name`."""
     found: dict[str, Path] = {}
     for file in all_pictures(folder):
         name = picture_name(file.relative_to(folder).as_posix())
@@ -99,9 +99,9 @@ def _by_name(folder: Path) -> dict[str, Path]:
 
 
 def _cores(names: list[str]) -> tuple[dict[str, str], str]:
-    """What tells names apart, without what all of them begin and end with. -> core: name, and the pattern of the names
+    """Strip the beginning and the end that all names share. -> core: name, and the pattern of the names
 
-    Numbers stay whole: 10, 11 and 12 have nothing in common. Empty if a name would have nothing left.
+    Numbers are never split: 10, 11 and 12 have nothing in common. Empty if nothing would be left of a name.
     """
     before = re.sub(r"\d+$", "", os.path.commonprefix(names))
     after = re.sub(r"^\d+", "", os.path.commonprefix([name[::-1] for name in names])[::-1])
@@ -111,10 +111,10 @@ def _cores(names: list[str]) -> tuple[dict[str, str], str]:
 
 
 def find_generated(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[Path]:
-    """The generated picture of each DeepFashion pair (source, target), under our name or that of a published system.
+    """The generated picture of each DeepFashion pair (source, target), named by us or by a published system.
 
-    These join both paths, without slashes and some underscores, by `_2_` or `_to_`. Raises ValueError that counts what
-    is missing, and names the first of it.
+    Published systems join both paths, without slashes and some underscores, with `_2_` or `_to_`. Raises ValueError
+    that counts the missing pictures and names the first ones.
     """
     files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in all_pictures(folder)}
     published = {_pair_of(name): file for name, file in files.items()}
@@ -129,15 +129,15 @@ def find_generated(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[Path]
 
 
 def _pair_of(name: str) -> tuple[str, str] | None:
-    """Source and target in the name of a published system's picture: `fashionMEN..._2_fashionMEN..._vis`, say."""
+    """Source and target in the name of a published system's picture, such as `fashionMEN..._2_fashionMEN..._vis`."""
     joined = re.fullmatch(r"(?:.*/)?(\w*MEN.+?)_(?:2|to)_((?:fashion)?(?:WO)?MEN.+?)(?:_vis)?", name)
     return joined and (picture_name(joined[1]), picture_name(joined[2]))
 
 
 def read_picture_pairs(file: Path) -> Matched:
-    """Read lines `generated,true`, paths relative to the file's folder; a header may change the order.
+    """Read lines `generated,true`, with paths relative to the file's folder; a header may change the order.
 
-    Raises ValueError that names file and line, or counts the pictures that are not there.
+    Raises ValueError that names file and line, or counts the missing pictures.
     """
     try:
         lines = read_lines(file)

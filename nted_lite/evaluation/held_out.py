@@ -1,4 +1,4 @@
-"""The held-out synthetic people on whom models are measured, and everything that is true of them."""
+"""The held-out synthetic people on whom models are measured, with their ground truth."""
 
 from dataclasses import dataclass
 
@@ -15,16 +15,16 @@ from nted_lite.people.wardrobe import PATTERNS
 from nted_lite.pose import pose_map
 
 KINDS = {"fine": ("stripes", "pinstripes", "checks", "dots"), "coarse": ("block", "logo", "jacket")}
-"""The patterns of garments, by how much room they need"""
+"""The patterns of garments, grouped by scale"""
 
 REGIONS = ("silhouette", "edges", "patterned cloth", "plain cloth", "rest")
-"""Where errors are counted: background next to the person; the person next to another part or to the background; what
-is left of the garments; everything else, that is skin, hair, shoes and the empty studio"""
+"""Where errors are counted: background next to the person; the person next to another part or to the background; the
+rest of the garments; everything else, that is, skin, hair, shoes and the empty studio"""
 
 
 @dataclass(frozen=True)
 class Test:
-    """Some held-out people: two views, a donor's top, and the truth about wearing it."""
+    """Some held-out people: two views, a donor of a top, and the ground truth of wearing it."""
 
     reference: Tensor
     pose: Tensor
@@ -34,24 +34,29 @@ class Test:
     donor: Tensor
     """b 3 h w: another person, whose top is taken"""
     dressed: Tensor
-    """b 3 h w: the true picture of the reference in the donor's top"""
+    """b 3 h w: ground truth of the reference in the donor's top"""
     swapped: Tensor
-    """b 3 h w: the true picture of the target pose in the donor's top"""
+    """b 3 h w: ground truth of the target pose in the donor's top"""
     garment: Tensor
     """b h w bool: where either top is, before or after the swap"""
     seen: Tensor
-    """b h w bool: where the target shows a surface that the reference shows too"""
+    """b h w bool: where the target shows a surface that the reference shows, too"""
     patterned: dict[str, Tensor]
-    """for each of KINDS b 2 h w bool: top and bottom if they have such a pattern and the reference shows half of it"""
+    """for each of KINDS, b 2 h w bool: top and bottom if they have such a pattern and the reference shows half of it"""
     regions: Tensor
     """b h w int64, index into REGIONS"""
 
 
 @torch.no_grad()
 def held_out(index: Tensor, model: ModelConfig, split: str = "test") -> Test:
-    """Held-out people of these numbers, as a model reads them; the donor of person i is person i + 1 of the split."""
+    """Held-out people, prepared for a model; the donor of person i is person i + 1 of the split.
+
+    index  b int64   which people of the split
+    model  the model's configuration
+    split  "test", or "validation" for making choices
+    """
     seed, height, b, top = SPLITS[split], model.height, len(index), PARTS.index("top")
-    shown, place = torch.unique(torch.cat([index, index + 1]), return_inverse=True)  # most are their neighbour's donor
+    shown, place = torch.unique(torch.cat([index, index + 1]), return_inverse=True)  # most are donors, too
     people = sample_people(seed, shown)
     views = render(people, sample_poses(seed, shown, 0), height)
     reference, donor = views[place[:b]], views[place[b:]]
@@ -83,7 +88,7 @@ def _garments(people: People, parts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def patterned(people: People, parts: Tensor, seen: Tensor) -> dict[str, Tensor]:
-    """The garments with a pattern of each kind, at least half of which the reference shows; see `Test`."""
+    """The garments with a pattern of each kind, if the reference shows at least half of them; see `Test.patterned`."""
     masks, pattern = _garments(people, parts)
     area, shown = (reduce(m.float(), "b g h w -> b g", "sum") for m in (masks, masks & seen[:, None]))
     of = {kind: torch.tensor([PATTERNS.index(n) for n in names], device=parts.device) for kind, names in KINDS.items()}
@@ -117,12 +122,12 @@ def regions(people: People, parts: Tensor) -> Tensor:
 
 
 def seen_surface(reference: View, target: View) -> Tensor:
-    """Which pixels of the target show a point of the body that the reference shows too. -> b h w bool
+    """Which pixels of the target show a point of the body that the reference shows, too. -> b h w bool
 
-    Surfaces are cut into patches a pixel wide (at zoom 1). A patch is seen if the reference has a pixel on it or on one
-    of the eight around it, of the same primitive. The background is never seen.
+    Surfaces are divided into patches one pixel wide (at zoom 1). A patch is seen if the reference has a pixel of the
+    same primitive on it or on one of the eight patches around it. The background is never seen.
     """
-    size, row = FRAME / target.parts.shape[-2], 2**13  # metres; more patches than any primitive has in a row
+    size, row = FRAME / target.parts.shape[-2], 2**13  # metres; more than the patches in a row of any primitive
 
     def patches(view: View) -> tuple[Tensor, Tensor]:
         """Where the person is, and a number for the patch at each of these pixels."""
@@ -138,7 +143,10 @@ def seen_surface(reference: View, target: View) -> Tensor:
 
 
 def part_colours(test: Test) -> Tensor:
-    """A baseline that knows the target's true parts: each is filled with the reference's mean colour of it. b 3 h w"""
+    """A baseline that knows the target's ground-truth parts, and fills each with its mean colour in the reference.
+
+    returns  b 3 h w in -1..1
+    """
     rest = reduce(test.reference, "b c h w -> b c 1 1", "mean")
     painted = torch.zeros_like(test.target)
     for part in range(len(PARTS)):

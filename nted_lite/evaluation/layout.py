@@ -1,7 +1,7 @@
-"""Whether pictures of another shape than 11:16 were padded or squeezed, which changes every measure.
+"""Detecting whether pictures that are not 11:16 were padded or squeezed, which affects every measure.
 
-Some systems publish their 256 x 176 results as 256 x 256 pictures: with 40 flat columns on either side, as DeepFashion
-itself is, or squeezed to fill the square. The first must be cut, the second stretched back.
+Some systems publish their 256 x 176 results as 256 x 256 pictures: either padded with 40 flat columns on each side,
+like DeepFashion itself, or squeezed to fill the square. Padded ones must be cut, squeezed ones stretched back.
 """
 
 from collections import Counter
@@ -20,33 +20,33 @@ from nted_lite.images import Framing, open_picture, read_framing
 
 Asked = Literal["auto", "padded", "squeezed"]
 SURE, CLEAR = 0.95, 0.8
-"""Share of the pictures that must say the same, and of those that must say something, which takes an error so much
-smaller than the other"""
+"""The fraction of pictures that must agree, and the fraction that must be decisive, that is, have one error below CLEAR
+times the other"""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the pictures of a set are brought to 11:16."""
+    """How the pictures of a set are converted to 11:16."""
 
     whole: bool
-    """they are resized whole, whatever their shape; otherwise their middle is cut out"""
+    """whether they are resized whole, whatever their shape, instead of cutting out their middle"""
     said: str
-    """what the protocol says of it"""
+    """what the protocol says about it"""
 
 
 def pair_layouts(
     pairs: Sequence[tuple[Picture, Picture]], height: int, width: int, asked: Asked = "auto"
 ) -> tuple[Layout, Layout]:
-    """How generated and true pictures are laid out.
+    """The layouts of the generated pictures and of their ground truth.
 
-    pairs          some of them: what holds for these is taken to hold for all
-    height, width  what they are measured at
-    asked          what the generated pictures are; "auto" finds out. The true ones are looked at, and are what is asked
-                   only if looking does not help.
-    raises         ValueError, in one line, if pictures are not 11:16 and it cannot be told how they came to be that
+    pairs          (generated, ground truth), a sample whose layouts are assumed for all
+    height, width  size in pixels at which they are measured
+    asked          layout of the generated pictures; "auto" detects it. That of the ground truth is always detected; if
+                   this fails, `asked` applies to it, too
+    raises         ValueError, in one line, if pictures are not 11:16 and their layout cannot be detected
 
-    Flat bars with a seam say "padded". Without them, the other side of each pair decides: of a picture that was cut and
-    of one that was resized whole, that which is nearer to the other picture.
+    Flat bars with a seam mean "padded". Without bars, the other picture of each pair decides: is it closer to the
+    picture after cutting, or after resizing it whole?
     """
     generated, truth = ([pair[side] for pair in pairs] for side in range(2))
     said = None if asked == "auto" else Layout(asked == "squeezed", f"{asked}, as --layout says")
@@ -62,7 +62,7 @@ def pair_layouts(
 
 
 def set_layout(pictures: Sequence[Picture], height: int, width: int, asked: Asked, kind: str) -> Layout:
-    """How the pictures of a set that has no counterpart are laid out; arguments and errors as `pair_layouts`."""
+    """The layout of a set of pictures without counterparts; arguments and errors as in `pair_layouts`."""
     said = None if asked == "auto" else Layout(asked == "squeezed", f"{asked}, as --layout says")
     return _decided(by_bars(pictures, height, width) or said, pictures, height, width, kind)
 
@@ -73,18 +73,18 @@ def _decided(found: Layout | None, pictures: Sequence[Picture], height: int, wid
     file = odd(pictures, height, width)[0]
     with Image.open(file) as image:
         size = "x".join(map(str, image.size))
-    choices = "--layout padded (the middle is cut out) or --layout squeezed (all of it is stretched back)"
-    raise ValueError(f"the {kind} pictures, {file} say, are {size}; one cannot see how that came from 11:16: {choices}")
+    choices = "give --layout padded (cut out the middle) or --layout squeezed (stretch all of it back)"
+    raise ValueError(f"the {kind} pictures, such as {file}, are {size}, not 11:16; their layout is unclear: {choices}")
 
 
 def odd(pictures: Sequence[Picture], height: int, width: int) -> list[Path]:
-    """The files among pictures that do not have the shape of height x width."""
+    """The files among the pictures whose aspect ratio differs from that of height x width."""
     files = [Path(picture) for picture in pictures if not isinstance(picture, Tensor)]
     return [file for file in files if read_framing(file, height, width).kept < 1]
 
 
 def by_bars(pictures: Sequence[Picture], height: int, width: int) -> Layout | None:
-    """The layout of pictures, as far as it can be seen in them: they have the right shape, or they were padded."""
+    """The layout of pictures if it is visible in themselves: they have the right shape, or bars from padding."""
     files = odd(pictures, height, width)
     if not files:
         return Layout(False, "11:16")
@@ -95,11 +95,11 @@ def by_bars(pictures: Sequence[Picture], height: int, width: int) -> Layout | No
 
 
 def look(image: Image.Image) -> Literal["padded", "full", "plain"]:
-    """What one picture says of itself: "padded" if both sides are flat up to where 11:16 begins, and the picture starts
-    there; "full" if a side is not flat; "plain" if it says nothing, as somebody in front of a white wall."""
+    """What one picture reveals: "padded" if both sides are flat exactly up to the middle 11:16 window; "full" if a side
+    is not flat; "plain" if it is undecided, like somebody in front of a white wall."""
     middle = Framing.of(*image.size, 256, 176)
     pixels, n = np.asarray(image).astype(int), middle.left
-    smear = max(3, n // 5)  # of resizing and JPEG around the seam
+    smear = max(3, n // 5)  # columns around the seam that resizing and JPEG blur
     if n <= smear:
         return "full"
     bars = np.concatenate([pixels[:, : n - smear], pixels[:, smear - n :]], axis=1)
@@ -115,7 +115,7 @@ def look(image: Image.Image) -> Literal["padded", "full", "plain"]:
 def by_other_side(
     pictures: Sequence[Picture], others: Sequence[Picture], known: Layout, height: int, width: int
 ) -> Layout | None:
-    """The layout under which pictures are clearly nearer to their counterparts, if nearly all of them agree."""
+    """The layout with which pictures are clearly closer to their counterparts, if nearly all of them agree."""
     votes: Counter = Counter()
     for picture, other in zip(pictures, others, strict=True):
         if odd([picture], height, width):
@@ -133,5 +133,5 @@ def by_other_side(
 
 
 def _coarse(image: Tensor) -> Tensor:
-    """A picture 3 h w so small that only where things are counts, and not how sharp they are."""
+    """Shrink a picture, 3 h w, so far that only the position of things matters, not their sharpness."""
     return F.interpolate(image[None].float(), (32, 22), mode="area")

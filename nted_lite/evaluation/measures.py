@@ -1,7 +1,7 @@
 """The formulas of every measure: tensors in, numbers out. Add a measure here.
 
-What is measured, on which pictures and beside which baselines, is in `people` and `photos`; the networks whose features
-are compared on photographs are in `backbones`.
+What is measured, on which pictures and next to which baselines, is in `people` and `photos`; the networks whose
+features are compared on photographs are in `backbones`.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def psnr(generated: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor
     """Peak signal-to-noise ratio of each picture, in decibels.
 
     generated, truth  b 3 h w in -1..1
-    mask              b h w, the pixels that count (all, if None)
+    mask              b h w, the pixels that count; None: all
     returns           b
     """
     error = ((generated.clamp(-1, 1) - truth) / 2).square()
@@ -30,7 +30,7 @@ def psnr(generated: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor
 
 
 def l1(generated: Tensor, truth: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of each picture, in the units of -1..1. Arguments as `psnr`."""
+    """Mean absolute difference of each picture, for values in -1..1. Arguments and result as in `psnr`."""
     return _mean((generated.clamp(-1, 1) - truth).abs(), mask)
 
 
@@ -42,7 +42,7 @@ def _mean(error: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def known(values: Tensor, mask: Tensor) -> Tensor:
-    """Means over a mask b h w -> the same, NaN where the mask is empty."""
+    """Replace the means, b, over masks, b h w, by NaN where the mask is empty. -> b"""
     return torch.where(reduce(mask, "b h w -> b", "max") > 0, values, torch.nan)
 
 
@@ -52,7 +52,7 @@ def ssim(generated: Tensor, truth: Tensor) -> Tensor:
     generated, truth  b 3 h w in -1..1, h and w above 5
     returns           b, mean over pixels and colours; 1 for equal pictures
     """
-    a, b = ((picture.clamp(-1, 1) + 1) / 2 for picture in (generated, truth))  # it compares means: black must be 0
+    a, b = ((picture.clamp(-1, 1) + 1) / 2 for picture in (generated, truth))  # SSIM compares means, so black must be 0
     rows, columns = (_bell(size, a) for size in a.shape[2:])
 
     def blur(x: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ def ssim(generated: Tensor, truth: Tensor) -> Tensor:
 
 
 def _bell(size: int, like: Tensor) -> Tensor:
-    """The Gaussian window of `ssim` as a matrix: the weight of pixel i (rows) in the mean around pixel j (columns).
+    """The Gaussian window of `ssim` as a matrix: entry i j is the weight of pixel i in the mean around pixel j.
 
-    Two such matrices blur a picture along its rows and its columns, faster than a convolution with a single channel.
+    Two such matrices blur a picture along its rows and its columns, faster than convolutions of single channels do.
     """
     bell = torch.exp(-torch.arange(-5, 6, device=like.device, dtype=like.dtype).square() / (2 * 1.5**2))
     pixels = torch.eye(size, device=like.device, dtype=like.dtype)
@@ -76,9 +76,9 @@ def _bell(size: int, like: Tensor) -> Tensor:
 
 
 def feature_distance(generated: Sequence[Tensor], truth: Sequence[Tensor]) -> Tensor:
-    """L1 between a network's features, mean over its scales: what LPIPS is on photographs.
+    """L1 between a network's features, averaged over its scales: the counterpart of LPIPS for synthetic people.
 
-    generated, truth  b c h w each scale
+    generated, truth  b c h w for each scale
     returns           b
     """
     return torch.stack([reduce((a - b).abs(), "b c h w -> b", "mean") for a, b in zip(generated, truth)]).mean(0)
@@ -90,12 +90,12 @@ def lpips(generated: Tensor, truth: Tensor, network: nn.Module) -> Tensor:
 
 
 def high_pass(image: Tensor, mask: Tensor, window: int) -> Tensor:
-    """What a picture has beyond its local mean, inside a mask and looking at nothing outside it.
+    """A picture minus its local mean, inside a mask and independent of everything outside it.
 
     image    b c h w
     mask     b h w, bool
-    window   odd side of the square over which the mean is taken, in pixels
-    returns  b c h w: the picture minus the mean of the window's pixels that lie in the mask; 0 outside
+    window   side of the square over which the mean is taken, in pixels; odd
+    returns  b c h w: the picture minus the mean of the window's pixels inside the mask; 0 outside the mask
     """
     mask = rearrange(mask.to(image.dtype), "b h w -> b 1 h w")
     count, total = (F.avg_pool2d(x, window, 1, window // 2) for x in (mask, image * mask))
@@ -103,15 +103,15 @@ def high_pass(image: Tensor, mask: Tensor, window: int) -> Tensor:
 
 
 def pattern_correlation(generated: Tensor, truth: Tensor, garment: Tensor, window: int = 5) -> Tensor:
-    """Is the pattern of a garment where it belongs? The correlation of two high-passed pictures inside the garment.
+    """Is a garment's pattern in the right place? The correlation of two high-passed pictures inside the garment.
 
     generated, truth  b 3 h w in -1..1
     garment           b h w, bool
-    window            of `high_pass`
-    returns           b in -1..1: 1 for the same pattern at whatever contrast, 0 for a flat garment or a pattern that
-                      is shifted at random; NaN where there is no garment
+    window            see `high_pass`
+    returns           b in -1..1: 1 for the same pattern at any contrast, 0 for a flat garment or a randomly shifted
+                      pattern; NaN if there is no garment
 
-    The local mean is taken inside the garment, so that its outline, which is no pattern, does not count.
+    The local mean is taken inside the garment, so that its outline, which is not part of the pattern, does not count.
     """
     a, b = (high_pass(picture.clamp(-1, 1), garment, window) for picture in (generated, truth))
     shared, power_a, power_b = (reduce(x * y, "b c h w -> b", "sum") for x, y in ((a, b), (a, a), (b, b)))
@@ -123,7 +123,7 @@ def error_by_region(generated: Tensor, truth: Tensor, regions: Tensor, n: int) -
 
     generated, truth  b 3 h w in -1..1
     regions           b h w int64, the region of each pixel, 0 .. n - 1
-    returns           b n, in units of 0..1 squared; the sum over n is the mean squared error that PSNR is made of
+    returns           b n, for values in 0..1; the sum over n is the mean squared error that PSNR is computed from
     """
     error = reduce(((generated.clamp(-1, 1) - truth) / 2).square(), "b c h w -> b (h w)", "mean")
     sums = error.new_zeros(len(error), n).scatter_add_(1, rearrange(regions, "b h w -> b (h w)"), error)
@@ -134,18 +134,18 @@ def error_by_region(generated: Tensor, truth: Tensor, regions: Tensor, n: int) -
 
 
 def pooled(features: Sequence[Tensor]) -> Tensor:
-    """A network's features, each averaged over the picture, of all scales: b c h w each -> b n"""
+    """A network's features at all scales, each averaged over the picture: b c h w each -> b n"""
     return torch.cat([reduce(f, "b c h w -> b c", "mean") for f in features], dim=1)
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
-    """Frechet distance of two sets of features, each taken for a Gaussian: 0 if means and covariances are equal.
+    """Frechet distance of two sets of features, each taken as Gaussian: 0 if means and covariances are equal.
 
-    a, b     n d and m d, one row a picture; n and m at least 2 (ValueError otherwise)
+    a, b     n d and m d, one row per picture; n and m at least 2 (ValueError otherwise)
     returns  |mean_a - mean_b|^2 + tr(A + B - 2 sqrt(A B)) with the covariances A and B
 
-    If A = X^T X and B = Y^T Y, then tr sqrt(A B) is the sum of the singular values of X Y^T: no root of a matrix, which
-    would be complex for sets smaller than d. The R of a QR decomposition serves as X.
+    If A = X^T X and B = Y^T Y, then tr sqrt(A B) is the sum of the singular values of X Y^T. This avoids the root of a
+    matrix, which would be complex for sets smaller than d. The R of a QR decomposition serves as X.
     """
     if min(len(a), len(b)) < 2:
         raise ValueError(f"a Frechet distance needs 2 pictures or more on either side, not {len(a)} and {len(b)}")
@@ -162,14 +162,13 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 
 def entity_agreement(counts: Tensor, names: Sequence[str] = PARTS) -> dict[str, float]:
-    """Do textures find the parts of a body by themselves?
+    """Do textures discover the parts of the body by themselves?
 
-    counts   k p, see `entities.confusion`; p are the parts, or groups of them as `entities.merge` makes them
-    names    of the p
-    returns  mean IoU over parts after the best one-to-one assignment of textures to parts ("matched"), the same when
-             every texture joins the part that it covers most ("grouped"), and of each part when grouped;
-             "information": how many bits the ruling texture of a pixel tells about its part, of "part_information" bits
-             that there are to know
+    counts   k p, see `entities.confusion`; p are the parts, or groups of them, see `entities.merge`
+    names    names of the p
+    returns  "matched": mean IoU over parts after the best one-to-one assignment of textures to parts
+             "grouped": mean IoU if every texture joins the part that it covers most; "grouped_NAME": that of one part
+             "information": bits that the dominant texture of a pixel tells about its part, out of "part_information"
     """
     overlap, p = counts.double().cpu(), len(names)
     union = overlap.sum(1, keepdim=True) + overlap.sum(0, keepdim=True) - overlap
@@ -184,7 +183,7 @@ def entity_agreement(counts: Tensor, names: Sequence[str] = PARTS) -> dict[str, 
 
 
 def _bits(counts: Tensor) -> float:
-    """Mutual information of the rows and the columns of a table of counts; of a diagonal one, its entropy."""
+    """Mutual information of the rows and columns of a table of counts, in bits; for a diagonal table, the entropy."""
     joint = counts / counts.sum()
     alone = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)
     return (joint * (joint / alone).log2()).nansum().item()
@@ -193,17 +192,17 @@ def _bits(counts: Tensor) -> float:
 def transport_accuracy(
     extraction: Tensor, distribution: Tensor, reference_parts: Tensor, target_parts: Tensor, where: Tensor
 ) -> Tensor:
-    """Does texture come from the right place? The share of what reaches a position that was taken from its own part.
+    """Does texture come from the right place? How much of what reaches a position was taken from the same part.
 
     extraction       b k h w   sums to 1 over h w
     distribution     b k h w   sums to 1 over k
-    reference_parts  b H W     true parts, resized (nearest) to the maps; so are the next two
+    reference_parts  b H W     ground-truth parts, resized (nearest) to the maps, like the next two
     target_parts     b H W
     where            b H W     the target's positions that count
-    returns          b         0..1, the mean over these positions; NaN where there are none
+    returns          b         0..1, the mean over these positions; NaN if there are none
 
-    From target position to reference position by way of every k, summed over the positions of a part: first the part
-    that each texture was taken from, P(part | k), then a mixture of these by the distribution.
+    It sums over all paths from a target position through every k to the reference positions of a part: first the
+    probability that a texture was taken from a part, P(part | k), then the mixture of these by the distribution.
     """
     taken = F.one_hot(shrink(reference_parts, extraction), len(PARTS)).to(extraction.dtype)
     taken = einsum(extraction, taken, "b k h w, b h w p -> b k p")

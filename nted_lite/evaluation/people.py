@@ -1,4 +1,4 @@
-"""The protocol on synthetic people: every measure of a model, and the tables beside the baselines."""
+"""The protocol on synthetic people: all measures of a model, in tables with the baselines."""
 
 from collections import defaultdict
 from functools import lru_cache
@@ -25,11 +25,11 @@ TITLES = {
     "similarity": "similarity", "seen": "L1 where", "patterns": "patterns", "error": "share of error", "swap": "swap",
     "transport": "transport",
 }  # fmt: skip
-"""The tables of metrics.json, and what the report calls them"""
+"""The tables in metrics.json -> their titles in the report"""
 
 
 def similarity(generated: Tensor, test: Test) -> dict[str, Tensor]:
-    """Measures of a picture against the ground truth that need no network; -> b each"""
+    """Measures against the ground truth that need no network. -> b each"""
     person = test.target_parts != PARTS.index("background")
     return {
         "psnr": psnr(generated, test.target),
@@ -40,7 +40,7 @@ def similarity(generated: Tensor, test: Test) -> dict[str, Tensor]:
 
 
 def seen_error(generated: Tensor, test: Test) -> dict[str, Tensor]:
-    """L1 on the person, where the reference shows the surface, and where it does not; -> b each, NaN if nowhere"""
+    """L1 on the person, where the reference shows the surface and where it does not. -> b each, NaN if nowhere"""
     masks = {"seen": test.seen, "unseen": (test.target_parts != PARTS.index("background")) & ~test.seen}
     return {name: known(l1(generated, test.target, mask), mask) for name, mask in masks.items()}
 
@@ -55,12 +55,12 @@ def pattern_match(generated: Tensor, test: Test) -> dict[str, Tensor]:
 
 
 def region_error(generated: Tensor, test: Test) -> dict[str, Tensor]:
-    """What each of REGIONS adds to the mean squared error of a picture; -> b each"""
+    """What each of REGIONS contributes to the mean squared error of a picture. -> b each"""
     return _named(measures.error_by_region(generated, test.target, test.regions, len(REGIONS)))
 
 
 def region_area(test: Test) -> dict[str, Tensor]:
-    """The share of the pixels in each of REGIONS; -> b each"""
+    """The fraction of pixels in each of REGIONS. -> b each"""
     return _named(reduce(F.one_hot(test.regions, len(REGIONS)).float(), "b h w n -> b n", "mean"))
 
 
@@ -69,13 +69,13 @@ def _named(values: Tensor) -> dict[str, Tensor]:
 
 
 def swap_error(generated: Tensor, test: Test) -> dict[str, Tensor]:
-    """L1 to the true picture in the other top, inside the garment and outside it; -> b each"""
+    """L1 to the ground truth in the other top, inside the garment and outside it. -> b each"""
     masks = {"inside": test.garment, "outside": ~test.garment}
     return {name: l1(generated, test.swapped, mask) for name, mask in masks.items()}
 
 
 def transport(extraction: Tensor, distribution: Tensor, test: Test) -> dict[str, Tensor]:
-    """Transport accuracy of the surface seen in both pictures, and what a flat extraction would reach. -> b each"""
+    """Transport accuracy on the surface seen in both pictures, and that of a flat extraction map. -> b each"""
     flat = torch.full_like(extraction, 1 / extraction[0, 0].numel())
     return {
         name: measures.transport_accuracy(maps, distribution, test.reference_parts, test.target_parts, test.seen)
@@ -90,11 +90,12 @@ def transport(extraction: Tensor, distribution: Tensor, test: Test) -> dict[str,
 def evaluate_people(
     model: NTED, parser: PeopleParser, people: int = 1024, split: str = "test", batch: int = 32
 ) -> dict:
-    """Every measure of a model on held-out synthetic people, beside the baselines. -> a dictionary, as metrics.json
+    """All measures of a model on held-out synthetic people, next to the baselines.
 
-    people  how many: numbers 0, 1, 2 ... of the split
-    split   "test"; every choice is made on "validation"
-    batch   people at a time, which changes the speed alone
+    people   how many: numbers 0, 1, 2 ... of the split
+    split    "test", or "validation", the one for making choices
+    batch    people at a time, which affects only the speed
+    returns  the content of metrics.json
 
     Raises ValueError for fewer than 2 people.
     """
@@ -107,18 +108,18 @@ def evaluate_people(
     counts: list[Tensor] = []
     for index in tqdm(torch.arange(people, device=device).split(batch), desc="evaluating", mininterval=5):
         test = held_out(index, model.config, split)
-        textures, made, worn, dressed = _generate(model, parser, test)
+        textures, generated, worn, dressed = _generate(model, parser, test)
         pictures = {
-            "model": made.image, "copy": test.reference, "mean image": mean_image.expand_as(test.target),
+            "model": generated.image, "copy": test.reference, "mean image": mean_image.expand_as(test.target),
             "part colours": part_colours(test),
         }  # fmt: skip
         _compare(tables, pictures, test, parser)
         append(tables["error"], "the area", region_area(test))
-        for name, rendering in (("no swap", made), ("swap", worn), ("drawn in it", dressed)):
+        for name, rendering in (("no swap", generated), ("swap", worn), ("drawn in it", dressed)):
             append(tables["swap"], name, swap_error(rendering.image, test))
-        for number, maps in enumerate(zip(textures.extraction, made.distribution, strict=True)):
+        for number, maps in enumerate(zip(textures.extraction, generated.distribution, strict=True)):
             append(tables["transport"], f"operation {number}", transport(*maps, test))
-        found = [confusion(d, test.target_parts) for d in made.distribution]
+        found = [confusion(d, test.target_parts) for d in generated.distribution]
         counts = [a + b for a, b in zip(counts, found, strict=True)] if counts else found
     about = {"people": people, "split": split, "seed": SPLITS[split], "size": [model.config.height, model.config.width]}
     return about | _summary(tables, counts, training)
@@ -140,8 +141,8 @@ def _training_set(
 def _generate(model: NTED, parser: PeopleParser, test: Test) -> tuple[Textures, Rendering, Rendering, Rendering]:
     """The reference's textures, and three pictures in the target pose.
 
-    They show the reference person; the same in the donor's top, by exchanging textures; and the same from a photo that
-    already shows that top, the best that an exchange can hope for.
+    These show the reference person; the same person in the donor's top, by exchanging textures; and the same again,
+    from a photo that already shows that top, which is the best that an exchange can hope for.
     """
     textures = [model.extract(image) for image in (test.reference, test.donor)]
     renderings = [model.render(test.pose, t) for t in textures]
@@ -150,7 +151,7 @@ def _generate(model: NTED, parser: PeopleParser, test: Test) -> tuple[Textures, 
 
 
 def _compare(tables: dict[str, Rows], pictures: dict[str, Tensor], test: Test, parser: PeopleParser) -> None:
-    """Every measure of pictures against the target, added to the tables: a row for each."""
+    """Add all measures of the pictures against the target to the tables, one row for each picture."""
     truth = parser(test.target)
     for row, picture in pictures.items():
         features = parser(picture.clamp(-1, 1))
@@ -163,7 +164,7 @@ def _compare(tables: dict[str, Rows], pictures: dict[str, Tensor], test: Test, p
 
 
 def _summary(tables: dict[str, Rows], counts: list[Tensor], training: Tensor) -> dict:
-    """What metrics.json holds."""
+    """The content of metrics.json."""
     found = {name: (shares if name == "error" else intervals)(tables[name]) for name in TITLES}
     kept, swapped = found["swap"]["no swap"], found["swap"]["swap"]
     n, d = training.shape
@@ -188,7 +189,7 @@ def report(measured: dict) -> str:
     size, split = "x".join(map(str, measured["size"])), measured["split"]
     lines = [f"{measured['people']} pairs of the {split} split at {size}; mean ± half of the 95 % bootstrap interval"]
     for name, title in TITLES.items():
-        lines += table(title, measured[name]) if measured[name] else []  # a variant without maps transports nothing
+        lines += table(title, measured[name]) if measured[name] else []  # empty for a variant without maps
         if name == "swap":
             ratio = measured["swap_ratio"]
             lines += [f"{'swap / no swap':16}" + "".join(f"{ratio[side]:>17.3f}" for side in ("inside", "outside"))]
@@ -201,7 +202,8 @@ def report(measured: dict) -> str:
 
 
 def _entities(measured: dict) -> list[str]:
-    """How the operations' entities agree with eight parts and with six groups: mean IoU, and bits known of all bits."""
+    """How well each operation's entities agree with the eight parts and six groups: mean IoU, and bits of information.
+    """
     titles = ("8, one to one", "8, grouped", "6, one to one", "6, grouped", "bits known")
     lines = ["", f"{'entities':16}" + "".join(f"{title:>17}" for title in titles)]
     for number, (parts, groups) in enumerate(zip(measured["entities"], measured["groups"], strict=True)):

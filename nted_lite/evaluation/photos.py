@@ -1,6 +1,7 @@
-"""The protocol on photographs: SSIM, PSNR, LPIPS and FID of a model on DeepFashion, or of pictures of any system.
+"""The protocol on photographs: SSIM, PSNR, LPIPS and FID of a model on DeepFashion, or of pictures from any system.
 
-These numbers depend on how pictures are saved, resized, cut, rounded and compared, so all of that is said beside them.
+These numbers depend on how pictures are saved, resized, cut, rounded and compared, so all of that is reported with
+them.
 """
 
 import logging
@@ -31,9 +32,9 @@ from nted_lite.evaluation.tables import Rows, append, intervals, table
 from nted_lite.images import TOLERANCE
 from nted_lite.model import NTED
 
-LOOKED_AT = 256  # pictures from which a layout is told
+LOOKED_AT = 256  # pictures from which a layout is detected
 FEW = 2048
-"""Pictures below which a Frechet distance in as many dimensions has no full covariance"""
+"""With fewer pictures, the covariance in a Frechet distance of that many dimensions is singular"""
 
 LOSSY = {"JPEG", "MPO", "WEBP", "HEIF", "AVIF"}
 
@@ -54,7 +55,7 @@ class Reader:
         return torch.stack(found).to(self.device)
 
     def about(self) -> dict:
-        """What the protocol says of the set."""
+        """What the protocol says about the set."""
         return {"pictures": self.done.total(), "files": dict(self.formats), "read": dict(self.done),
                 "layout": self.layout.said}  # fmt: skip
 
@@ -64,15 +65,16 @@ def evaluate_pictures(
     pairs: Iterable[tuple[Picture, Picture]], height: int, width: int, reference_set: Iterable[Picture] | None = None,
     batch: int = 16, device: torch.device | str = "cpu", layout: Asked = "auto",
 ) -> dict:  # fmt: skip
-    """PSNR, SSIM, LPIPS and FID of any pictures against the true ones, with the protocol that was followed.
+    """PSNR, SSIM, LPIPS and FID of any pictures against their ground truth, with the protocol that was followed.
 
-    pairs          (generated, true) each: files or tensors, see `read_picture`; they may be drawn as they are asked for
-    height, width  pixels at which they are compared
-    reference_set  what FID compares with: the training pictures, as is usual; None: the true ones
-    layout         of generated pictures that are not 11:16, see `layout.pair_layouts`
+    pairs          (generated, ground truth) each: files or tensors, see `read_picture`; may be a generator
+    height, width  size in pixels at which they are compared
+    reference_set  the pictures that FID compares with, usually the training pictures; None: the ground truth
+    batch          number of pictures that go through the networks together
+    layout         layout of generated pictures that are not 11:16, see `layout.pair_layouts`
     returns        "protocol"; "measures": mean and interval of each; "fid": one number, or None; "warnings": lines.
-                   LPIPS and FID are left out, with a warning, if what they need is not there. It can be saved as JSON.
-    raises         ValueError for a broken picture, for fewer than 2 of a kind, and for a layout that cannot be told
+                   LPIPS and FID are left out, with a warning, if what they need is missing. It can be saved as JSON.
+    raises         ValueError for a broken picture, for fewer than 2 of a kind, and for a layout that cannot be detected
     """
     perceptual, fid, warnings = _networks(device)
     some, pairs = _some(pairs)
@@ -80,12 +82,12 @@ def evaluate_pictures(
     rows: Rows = {}
     for chunk in _chunks(tqdm(pairs, desc="measuring", mininterval=5), batch):
         of_generated, of_truth = zip(*chunk, strict=True)
-        made, true = generated(of_generated), truth(of_truth)
+        images, targets = generated(of_generated), truth(of_truth)
         if fid:
-            fid.update(made, real=False)
+            fid.update(images, real=False)
         if fid and reference_set is None:
-            fid.update(true, real=True)
-        append(rows, "", _measure(made / 127.5 - 1, true / 127.5 - 1, perceptual))
+            fid.update(targets, real=True)
+        append(rows, "", _measure(images / 127.5 - 1, targets / 127.5 - 1, perceptual))
     sets = {"generated": generated, "true": truth, "reference": truth}
     if fid and reference_set is not None:
         some, pictures = _some(reference_set)
@@ -100,7 +102,7 @@ def evaluate_pictures(
 
 
 def _networks(device: torch.device | str) -> tuple[nn.Module | None, nn.Module | None, list[str]]:
-    """Those of LPIPS and of FID, and why one is None: a line that is shown at once, for the measuring may take long."""
+    """The networks of LPIPS and FID, and why one is None, which is also logged at once, as measuring may take long."""
     found, warnings = [], []
     for name, build in (("LPIPS", backbones.lpips), ("FID", backbones.inception_distance)):
         try:
@@ -112,28 +114,30 @@ def _networks(device: torch.device | str) -> tuple[nn.Module | None, nn.Module |
     return *found, warnings
 
 
-def _measure(made: Tensor, true: Tensor, perceptual: nn.Module | None) -> dict[str, Tensor]:
-    """The measures of pictures b 3 h w in -1..1; -> b each"""
-    found = {"psnr": measures.psnr(made, true), "ssim": measures.ssim(made, true)}
-    return found | ({"lpips": measures.lpips(made, true, perceptual)} if perceptual else {})
+def _measure(generated: Tensor, truth: Tensor, perceptual: nn.Module | None) -> dict[str, Tensor]:
+    """The measures of pictures, b 3 h w in -1..1. -> b each"""
+    found = {"psnr": measures.psnr(generated, truth), "ssim": measures.ssim(generated, truth)}
+    return found | ({"lpips": measures.lpips(generated, truth, perceptual)} if perceptual else {})
 
 
 def evaluate_folder(
     pictures: Path, truth: Path | None = None, data: Path | None = None, reference_set: Path | None = None,
     height: int = 256, device: torch.device | str = "cpu", layout: Asked = "auto",
 ) -> dict:  # fmt: skip
-    """Measure pictures that some system generated.
+    """Measure pictures that any system has generated; for the result, see `evaluate_pictures`.
 
-    pictures       a folder, or a file of lines `generated,true`
-    truth          folder of the true pictures, under the same names
-    data           instead: folder of a prepared DeepFashion, whose test pairs are looked for in `pictures`
-    reference_set  folder of pictures for FID; None: the training pictures of `data`, else the true pictures
-    layout         of generated pictures that are not 11:16
+    pictures       a folder, or a file with lines `generated,true`
+    truth          folder with the ground truth, under the same names
+    data           alternatively, a folder with prepared DeepFashion, whose test pairs are looked up in `pictures`
+    reference_set  folder with pictures for FID; None: the training pictures of `data`, else the ground truth
+    height         rows at which pictures are compared; there are height * 11 // 16 columns
+    layout         layout of generated pictures that are not 11:16, see `layout.pair_layouts`
+    raises         ValueError, in one line, for missing, ambiguous or unreadable pictures
     """
     if not pictures.exists():
-        raise ValueError(f"{pictures}: no such folder, nor file of lines `generated,true`")
+        raise ValueError(f"{pictures}: no such folder, nor file with lines `generated,true`")
     if truth and (data or not pictures.is_dir()):
-        raise ValueError("the true pictures are said twice: --truth is for a folder of --pictures, without --data")
+        raise ValueError("the ground truth is given twice: --truth is for a folder of --pictures, without --data")
     reference, names = all_pictures(reference_set) if reference_set else None, ""
     if data and reference is None:
         reference = _training_set(data, height)
@@ -146,7 +150,7 @@ def evaluate_folder(
     elif truth:
         pairs, names = match_pictures(pictures, truth)
     else:
-        raise ValueError(f"{pictures}: give --truth, a folder with the true pictures, or --data")
+        raise ValueError(f"{pictures}: give --truth, a folder with the ground truth, or --data")
     measured = evaluate_pictures(pairs, height, height * 11 // 16, reference, device=device, layout=layout)
     measured["protocol"] |= {"names": f"matched as {names}"} if names else {}
     return measured
@@ -154,7 +158,7 @@ def evaluate_folder(
 
 @torch.no_grad()
 def evaluate_deepfashion(model: NTED, data: Path, reference_set: Path | None = None, batch: int = 16) -> dict:
-    """Generate every test pair of a prepared DeepFashion, and measure it; arguments as `evaluate_folder`."""
+    """Generate all test pairs of a prepared DeepFashion, and measure them; arguments as in `evaluate_folder`."""
     height, width, device = model.config.height, model.config.width, next(model.parameters()).device
     test = DeepFashion(data, height, "test")
     load = deepfashion_source(test)
@@ -170,7 +174,7 @@ def evaluate_deepfashion(model: NTED, data: Path, reference_set: Path | None = N
 
 
 def _training_set(data: Path, height: int) -> Iterator[Tensor]:
-    """Every picture that a training pair names, once."""
+    """All pictures of the training pairs, each once."""
     train = DeepFashion(data, height, "train")
     names = sorted({name for target, sources in train.items for name in (target, *sources)})
     return (_stored(train.store, name) for name in names)
@@ -196,7 +200,7 @@ def _chunks(items: Iterable, size: int) -> Iterator[list]:
 
 
 def _warnings(sets: dict[str, Reader]) -> list[str]:
-    """What makes the numbers mean less than they seem to, a line each. Raises ValueError for fewer than 2 of a kind."""
+    """Reasons to trust the numbers less, one line each. Raises ValueError for fewer than 2 pictures of a kind."""
     counts = {kind: read.done.total() for kind, read in sets.items()}
     for kind, count in counts.items():
         if count < 2:
@@ -206,15 +210,15 @@ def _warnings(sets: dict[str, Reader]) -> list[str]:
         theirs = sets[kind].formats.keys()
         if ours != theirs and LOSSY & (ours | theirs):
             said = f"the generated pictures are {' and '.join(ours)} and the {kind} ones {' and '.join(theirs)}"
-            lines.append(f"{said}: what lossy compression changes counts in FID and SSIM; save all of them as PNG")
+            lines.append(f"{said}: lossy compression affects FID and SSIM; save all of them as PNG")
     few = min(counts["generated"], counts["reference"])
     if few < FEW:
-        lines.append(f"{few} pictures are too few for FID, whose {FEW:,} dimensions need as many at the very least")
+        lines.append(f"{few} pictures are too few for FID, whose {FEW:,} dimensions need at least that many")
     return lines
 
 
 def _protocol(sets: dict[str, Reader], height: int, width: int) -> dict:
-    """What somebody needs to know to get the same numbers."""
+    """Everything that somebody needs to know to reproduce the numbers."""
     return {
         "size": [height, width], **{kind: read.about() for kind, read in sets.items() if kind != "reference"},
         "colours": "RGB of 8 bits, floats rounded to them; transparency on white",
@@ -240,7 +244,7 @@ def _versions(*names: str) -> dict[str, str]:
 
 
 def report(measured: dict) -> str:
-    """The protocol, the measures and what to beware of, as text."""
+    """The protocol, the measures and the warnings, as text."""
     lines = [f"{name:16}{_plain(value)}" for name, value in measured["protocol"].items()]
     fid = "FID is left out" if measured["fid"] is None else f"FID {measured['fid']:.4f}"
     warnings = [f"warning: {line}" for line in measured["warnings"]]

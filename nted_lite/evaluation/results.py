@@ -1,4 +1,4 @@
-"""What becomes of measures: which file they are kept in, and the table of all shipped models."""
+"""Storing measures: the file that they are written to, and the table of all shipped models."""
 
 import json
 from pathlib import Path
@@ -32,10 +32,10 @@ split; mean ± half of the 95 % bootstrap interval over people. A column without
 
 
 def keep(measured: dict, file: Path, asked: bool = False) -> str:
-    """Save measures as JSON, unless that would lose others. -> a line that says what was done
+    """Save measures as JSON, unless better ones would be lost. -> a line that says what was done
 
-    asked  somebody named this very file; otherwise, measures that are there are replaced only by those of the same kind
-           of pictures, and of at least as many
+    asked  whether the user has named this very file; if not, existing measures are replaced only by measures of the
+           same kind of pictures, and of at least as many
     """
     there = None if asked else _read(file)
     if there is not None:
@@ -56,7 +56,7 @@ def _read(file: Path) -> dict | None:
 
 
 def about(measured: dict) -> tuple[str, int]:
-    """What measures are of, and of how many: ("people of the test split at 64x44", 1024)"""
+    """The kind and number of pictures that were measured: ("people of the test split at 64x44", 1024)"""
     if "people" in measured:
         return f"people of the {measured['split']} split at {_size(measured)}", measured["people"]
     if "protocol" in measured:
@@ -71,9 +71,9 @@ def _size(measured: dict) -> str:
 
 
 def markdown(models: dict[str, dict]) -> str:
-    """The table of models: name -> what its metrics.json holds. Baselines come first, once for each size.
+    """The table of models. Baselines come first, once for each size.
 
-    What an earlier version did not measure is a dash.
+    models  name -> the content of its metrics.json; what an earlier version did not measure becomes a dash
     """
     titles = ["", "size", "people", *COLUMNS, "transport", "entities, 6 / 8", "swap in / out", "FD"]
     lines = [HEAD, f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
@@ -102,7 +102,7 @@ def _plain(value: float | None) -> str:
 
 
 def _of_model(measured: dict) -> list[str]:
-    """The columns that only a model with textures has: transport, entities, swap."""
+    """The columns that only models have: transport, entities, swap."""
     found = [row["accuracy"] for row in measured.get("transport", {}).values()]
     best = [max((f["grouped"] for f in measured.get(name, [])), default=None) for name in ("groups", "entities")]
     ratio = measured.get("swap_ratio", {})

@@ -1,4 +1,4 @@
-"""The command `evaluate`: what is measured, and where the measures are kept."""
+"""The command `evaluate`: what is measured, and where the measures are stored."""
 
 import json
 from pathlib import Path
@@ -18,13 +18,13 @@ USES = {
     "on photographs": {"data", "reference_set", "preset"},
     "on synthetic people": {"people", "split", "preset"},
 }
-"""The options that each way of measuring reads, beside --checkpoint, --pictures, --device and --out"""
+"""The options that each way of measuring uses, besides --checkpoint, --pictures, --device and --out"""
 
 
 def evaluate(
     checkpoint: Path | None, pictures: Path | None, everything: bool, device: str, out: Path | None, options: dict
 ) -> None:
-    """Measure, print, and keep; for the options, which are None if not given, see `nted_lite.cli.evaluate`."""
+    """Measure, print and store; for the options, which are None if not given, see `nted_lite.cli.evaluate`."""
     if [bool(checkpoint), bool(pictures), everything].count(True) != 1:
         raise ValueError("give one of --checkpoint, a model; --pictures, what a model generated; --all, shipped models")
     given = {name: value for name, value in options.items() if value is not None}
@@ -32,7 +32,7 @@ def evaluate(
         "on photographs" if "data" in given else "on synthetic people")  # fmt: skip
     useless = [f"--{name.replace('_', '-')}" for name in given if name not in USES[way]]
     if "preset" in given and checkpoint and not checkpoint.is_file():
-        useless.append("--preset (a folder says itself what model it holds)")
+        useless.append("--preset (a folder contains its own configuration)")
     if useless:
         raise ValueError(f"{', '.join(useless)}: not used {way}")
     chosen = pick(device)
@@ -59,7 +59,7 @@ def _keep(measured: dict, beside: Path, out: Path | None) -> str:
 
 
 def _all(people: int, device, out: Path | None) -> None:
-    """Measure every shipped model, and write the table of all of them."""
+    """Measure all shipped models, and write the table of results."""
     parser = people_parser()
     folders = sorted(file.parent for file in hub.shipped("").glob(f"*/{hub.CONFIG}"))
     for folder in folders:

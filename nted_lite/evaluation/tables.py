@@ -1,14 +1,14 @@
-"""Tables of measures: values collected batch by batch, their 95 % intervals, and how they are printed."""
+"""Tables of measures: collecting values batch by batch, their 95 % intervals, and printing them."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 Rows = dict[str, dict[str, list[Tensor]]]
-"""Row of a table -> measure -> its values, b of each batch"""
+"""Row of a table -> measure -> its values, b for each batch"""
 
 Interval = dict[str, float | None]
-"""mean, low and high; None where there was nothing to measure"""
+"""mean, low and high; None if there was nothing to measure"""
 
 
 def append(rows: Rows, row: str, values: dict[str, Tensor]) -> None:
@@ -18,10 +18,11 @@ def append(rows: Rows, row: str, values: dict[str, Tensor]) -> None:
 
 
 def interval(values: Tensor, of: Tensor | None = None, draws: int = 1000) -> Interval:
-    """Mean and its 95 % bootstrap interval over pictures.
+    """The mean and its 95 % bootstrap interval over pictures.
 
-    values  n, one a picture; a NaN says that the picture had nothing to measure, and is left out
-    of      n: the share `sum(values) / sum(of)` instead of the mean
+    values  n, one per picture; NaN means that a picture had nothing to measure, and is left out
+    of      n: compute the share `sum(values) / sum(of)` instead of the mean
+    draws   bootstrap samples
     """
     values = torch.stack([values, torch.ones_like(values) if of is None else of]).double().cpu()
     values = values[:, ~values.isnan().any(0)].numpy()
@@ -50,7 +51,7 @@ def shares(rows: Rows) -> dict[str, dict[str, Interval]]:
 
 
 def table(title: str, rows: dict[str, dict[str, Interval]]) -> list[str]:
-    """Lines of text: a title and the measures, then a line a row."""
+    """Lines of text: a header with the title and the measures, then one line per row."""
     if not rows:
         return []
     names = list(next(iter(rows.values())))
@@ -59,7 +60,7 @@ def table(title: str, rows: dict[str, dict[str, Interval]]) -> list[str]:
 
 
 def cell(value: Interval, digits: int = 3) -> str:
-    """A mean, and half of its interval's width."""
+    """A mean ± half the width of its interval."""
     if value["mean"] is None:
         return "-"
     return f"{value['mean']:.{digits}f} ± {(value['high'] - value['low']) / 2:.{digits}f}"

@@ -1,4 +1,4 @@
-"""Pictures of people, poses, maps and textures: one call, one figure. Each lesson has a module of its own here."""
+"""Pictures of people, poses, maps and textures: one call, one figure. Each lesson has its own module here."""
 
 from nted_lite.plotting.base import (
     DPI,

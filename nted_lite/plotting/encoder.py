@@ -1,4 +1,4 @@
-"""Pictures of notebook 04: signals through layers, false stripes and their spectra, textures at each scale."""
+"""Figures of lesson 04: signals through layers, false stripes and their spectra, textures at each scale."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,9 +18,10 @@ def striped(period: float, rows: int = 0, height: int = 64) -> tuple[Tensor, Ten
     """One of the test people, in a dress with horizontal stripes.
 
     period   metres from one stripe to the next
-    rows     how far the picture is moved up; its last row is repeated below
+    rows     how far the picture is shifted up; its last row is repeated at the bottom
+    height   rows of the picture
     returns  1 3 h w   the picture, -1..1
-             1 1 h w   1 where the dress is, else 0
+             1 1 h w   1 on the dress, else 0
     """
     index = torch.tensor([14])
     person = replace(sample_people(SPLITS["test"], index), top_period=torch.tensor([period]))  # her dress has stripes
@@ -36,9 +37,9 @@ def show_lines(
     """Lines through values at 0, 1, 2 ...
 
     lines   name -> values
-    across  what is counted
-    down    what the values are
-    limits  with these, the axis shows powers of ten from one to the other; lines may leave the frame
+    across  label of the horizontal axis
+    down    label of the vertical axis
+    limits  range of a logarithmic vertical axis, which lines may leave; None: a linear axis
     """
     figure = Figure(figsize=(8.2, 3.2), dpi=DPI, facecolor=PAPER, layout="constrained")
     axes = figure.subplots()
@@ -53,7 +54,11 @@ def show_lines(
 
 
 def show_moves(moves: Mapping[str, Sequence[float]], names: Sequence[str]) -> Figure:
-    """Groups of bars: how far each layer (named) moved in each of several trainings, as a share of its own length."""
+    """Groups of bars: how far each layer moved in each of several runs, relative to the norm of its weights.
+
+    moves  name of a run -> one value per layer
+    names  names of the layers
+    """
     figure = Figure(figsize=(8.2, 3.0), dpi=DPI, facecolor=PAPER, layout="constrained")
     axes = figure.subplots()
     for number, (name, values) in enumerate(moves.items()):
@@ -69,10 +74,10 @@ def show_moves(moves: Mapping[str, Sequence[float]], names: Sequence[str]) -> Fi
 
 
 def spectrum(signal: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """How much of each frequency there is in samples that lie `step` rows apart.
+    """How much of each frequency there is in samples that are `step` rows apart.
 
-    signal   h (mean is taken off, the ends are faded out)
-    returns  frequencies in stripes per row, 0 .. 0.5 / step; amplitudes, of a unit sine 1
+    signal   h   its mean is subtracted, and its ends are faded out
+    returns  frequencies in stripes per row, 0 .. 0.5 / step; amplitudes, where a unit sine has 1
     """
     window = torch.hann_window(len(signal), periodic=False, dtype=signal.dtype)
     faded = (signal - signal.mean()) * window
@@ -107,24 +112,24 @@ def show_spectra(signals: Mapping[str, tuple[Tensor, int]]) -> Figure:
 
 
 def extracted_parts(extraction: Tensor, parts: Tensor) -> list[int]:
-    """The part that each texture averages most, on b pictures. b k h w, b H W -> k numbers of PARTS"""
+    """The part that each texture averages most, over b pictures. b k h w, b H W -> k indices into PARTS"""
     small = F.interpolate(rearrange(parts, "b h w -> b 1 h w").float(), size=extraction.shape[-2:], mode="nearest")
     labels = F.one_hot(rearrange(small, "b 1 h w -> b h w").long(), len(PARTS)).to(extraction)
     return einsum(extraction, labels, "b k h w, b h w g -> k g").argmax(1).tolist()
 
 
 def lit(image: Tensor, extraction: Tensor) -> Tensor:
-    """One picture lit by each of k extraction maps, each as bright as its brightest places. 3 h w, k h w -> k 3 h w"""
+    """One picture lit by each of k extraction maps, scaled to full brightness. 3 h w, k h w -> k 3 h w"""
     return spotlight(image, extraction / torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None])
 
 
 def show_scales(reference: Tensor, extraction: Mapping[str, Tensor], parts: Tensor) -> Figure:
     """The textures of every operation on one person: the pixels that each averages, above their mean colour.
 
-    reference   b 3 h w; person 0 is drawn
+    reference   b 3 h w   of which person 0 is shown
     extraction  name of an operation -> b k h w
-    parts       b h w true parts; above a texture stands the part that it averages most, on all b pictures. Those of
-                the background are only counted
+    parts       b h w     ground-truth parts; the title of a texture is the part that it averages most, over all b
+                          pictures; textures of the background are only counted
     """
     gap, margin, width, height = 6, 110, 88, 128
     block = height + 46
@@ -147,7 +152,8 @@ def show_entity(reference: Tensor, extraction: Tensor, entity: int) -> Figure:
     """One texture on b people: the pixels that it averages, and their mean colour.
 
     reference   b 3 h w
-    extraction  b k h w; if there are fewer textures, counting goes on from 0
+    extraction  b k h w
+    entity      number of the texture, modulo k
     """
     maps = extraction[:, [entity % extraction.shape[1]]]
     colours = gather(F.interpolate(reference, size=maps.shape[-2:], mode="area"), maps)

@@ -1,4 +1,4 @@
-"""Pictures of lesson 06: what each loss asks of a picture, how it judges a change, and how steep a discriminator is."""
+"""Figures of lesson 06: what each loss asks of a picture, how it judges a change, and how steep a discriminator is."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -19,11 +19,12 @@ CHANGES = ("shift", "blur", "colour", "shuffle")
 
 
 def change(image: Tensor, kind: str, amount: int) -> Tensor:
-    """A picture made wrong in one way. b 3 h w -> b 3 h w
+    """A picture with one kind of error. b 3 h w -> b 3 h w
 
-    kind    shift: so many pixels to the right; blur: so many times; colour: so many quarters of the way to a picture
-            whose red is blue; shuffle: so many times 40 patches of 4 x 4 pixels change places (h, w multiples of 4)
-    amount  0 leaves it alone
+    kind    "shift": by `amount` pixels to the right; "blur": `amount` times; "colour": `amount` quarters of the way to
+            exchanged colour channels; "shuffle": 40 x `amount` patches of 4 x 4 pixels change places (h and w must be
+            multiples of 4); ValueError for another kind
+    amount  0 changes nothing
     """
     if kind == "shift":
         return F.pad(image, (amount, 0, 0, 0), mode="replicate")[..., : image.shape[-1]]
@@ -42,15 +43,15 @@ def change(image: Tensor, kind: str, amount: int) -> Tensor:
 
 
 def _scaled(gradient: Tensor) -> Tensor:
-    """b 3 h w -> b 3 h w: 1 is the 99.5 % quantile of each picture's sizes, 0 everywhere if there is no gradient."""
+    """Divide each gradient, b 3 h w, by the 99.5 % quantile of its magnitudes; 0 everywhere if there is no gradient."""
     largest = torch.quantile(rearrange(gradient.abs(), "b c h w -> b (c h w)"), 0.995, dim=1)
     return gradient / rearrange(largest.clamp_min(1e-12), "b -> b 1 1 1")
 
 
 def wishes(gradient: Tensor) -> Tensor:
-    """What a step against the gradient adds, on grey: brighter red means "more red here". b 3 h w -> b 3 h w, -1..1
+    """What a step against the gradient adds, on grey: brighter red means "more red here". b 3 h w -> b 3 h w in -1..1
 
-    Every picture is scaled to its own largest wishes, so two of them can be compared in shape, not in size.
+    Each picture is scaled to its own largest values, so two of them can be compared in shape but not in magnitude.
     """
     return (-_scaled(gradient)).clamp(-1, 1)
 
@@ -64,16 +65,16 @@ def places(image: Tensor, gradient: Tensor) -> Tensor:
 
 
 def show_gradients(made: Tensor, target: Tensor, gradients: Mapping[str, Tensor]) -> Figure:
-    """One picture, and below the name of each loss: where it looks, and what it asks for.
+    """A generated picture and its target, and for each loss: where it looks, and what it asks for.
 
-    made, target  3 h w, -1..1
-    gradients     name -> 3 h w: the gradient of the loss with respect to the made picture
+    made, target  3 h w, -1..1: generated picture and ground truth
+    gradients     name -> 3 h w: the gradient of the loss with respect to the generated picture
     """
-    height, width, gap, margin = (*(side * SCALE for side in made.shape[-2:]), 6, 62)
+    height, width, gap, margin = (*(side * SCALE for side in made.shape[-2:]), 6, 76)
     right = margin + (1 + len(gradients)) * (width + gap)
     figure, axes = sheet(right + 48, 22 + 2 * (height + gap))
     rows = (22, 22 + height + gap)
-    for y, name, image, drawn in zip(rows, ("made", "target"), (made, target), ("where", "wish"), strict=True):
+    for y, name, image, drawn in zip(rows, ("generated", "target"), (made, target), ("where", "wish"), strict=True):
         say(axes, name, margin - 10, y + height / 2, "right")
         say(axes, drawn, right + 4, y + height / 2, "left")
         put(axes, image, margin, y, width, height)
@@ -88,7 +89,7 @@ def show_gradients(made: Tensor, target: Tensor, gradients: Mapping[str, Tensor]
 def show_verdicts(
     target: Tensor, changed: Tensor, gradient: Tensor, values: Mapping[str, float], chosen: str
 ) -> Figure:
-    """A picture, a changed one, what one loss asks of it, and a bar for the value of every loss.
+    """A picture, a changed version, what one loss asks of that, and a bar for the value of every loss.
 
     target, changed  3 h w, -1..1
     gradient         3 h w, of the chosen loss with respect to the changed picture
@@ -115,7 +116,7 @@ def show_verdicts(
 
 
 def show_faces(images: Tensor, boxes: Tensor, crops: Tensor) -> Figure:
-    """Pictures with the box around each face, and below them what is cut out.
+    """Pictures with a box around each face, and below them the face crops.
 
     images  b 3 h w, -1..1
     boxes   b 3        left, top, side in pixels; side 0: no face
@@ -136,7 +137,7 @@ def show_faces(images: Tensor, boxes: Tensor, crops: Tensor) -> Figure:
 
 
 def slopes_of(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
-    """The derivative of a loss at each logit on its own. n -> n"""
+    """The derivative of a loss at each logit separately. n -> n"""
     logits = logits.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(sum(loss(logit) for logit in rearrange(logits, "n -> n 1 1")), logits)
     return gradient
@@ -145,21 +146,21 @@ def slopes_of(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
 def show_logistic(
     real: Callable[[Tensor], Tensor], fake: Callable[[Tensor], Tensor], generators: Mapping[str, Callable]
 ) -> Figure:
-    """The discriminator's two terms over the logit, and how hard each generator's loss pulls at a made image's logit.
+    """The discriminator's two terms over the logit, and how hard each generator loss pulls at the logit.
 
-    real, fake  logits b 1 -> scalar: the term of real images, and that of made ones
-    generators  name -> the same for the generator
+    real, fake  logits b 1 -> scalar: the terms for real and for generated images
+    generators  name -> the same for a generator loss
     """
     logits = torch.linspace(-8, 8, 129)
     figure = Figure(figsize=(8.4, 3.0), dpi=DPI, facecolor=PAPER, layout="constrained")
     left, right = figure.subplots(1, 2)
-    for name, loss, colour in (("real image", real, COLD), ("made image", fake, WARM)):
+    for name, loss, colour in (("real image", real, COLD), ("generated image", fake, WARM)):
         left.plot(logits, [loss(logit).item() for logit in rearrange(logits, "n -> n 1 1")], color=colour, label=name)
     left.set(title="the discriminator's loss", xlabel="logit")
     for (name, loss), colour in zip(generators.items(), (COLD, WARM)):
         right.plot(logits, slopes_of(loss, logits).abs(), color=colour, label=name)
     right.axvspan(-8, -4, color="#f3f3f3", linewidth=0)
-    right.set(title="pull on the generator", xlabel="logit of a made image")
+    right.set(title="pull on the generator", xlabel="logit of a generated image")
     right.text(-6, 0.5, "early in\ntraining", ha="center", va="center", fontsize=8, color=INK)
     for axes in (left, right):
         axes.axvline(0, color=PALE, linewidth=0.8, linestyle=":")
@@ -170,12 +171,12 @@ def show_logistic(
 def show_fields(
     trainings: Mapping[str, tuple[Callable[[Tensor], Tensor], Sequence[float]]], real: Tensor, fake: Tensor
 ) -> Figure:
-    """Discriminators of points in a plane, as maps, and how steep each became while it was trained.
+    """Discriminators of points in a plane, as contour maps, and how steep each became during training.
 
     trainings   name -> (function from points n 2 to logits n 1, R1 penalty after each step)
     real, fake  n 2
 
-    A contour line for every whole logit: close lines mean steep.
+    There is a contour line at every integer logit, so dense lines mean a steep slope.
     """
     figure = Figure(figsize=(8.4, 4.5), dpi=DPI, facecolor=PAPER, layout="constrained")
     panels = figure.subplot_mosaic([list(trainings), ["below"] * len(trainings)], height_ratios=(1, 1.1))
@@ -183,7 +184,7 @@ def show_fields(
     styles = zip((DARK, COLD, LEAF, WARM), ("-", "-", "--", "-"))
     for (name, (judge, steepness)), (colour, line) in zip(trainings.items(), styles):
         _contours(panels[name], judge)
-        for points, ink, label in ((real, COLD, "real"), (fake, WARM, "made")):
+        for points, ink, label in ((real, COLD, "real"), (fake, WARM, "generated")):
             panels[name].plot(*points[::2].T, ".", color=ink, markersize=2.5, label=label)  # half are enough to see
         panels[name].set_title(name, fontsize=9)
         curves.semilogy(steepness, line, color=colour, linewidth=1.5, label=name)

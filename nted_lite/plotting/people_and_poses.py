@@ -1,4 +1,4 @@
-"""Figures of lesson 01: what is known of a person, what a reference shows of it, and distances to limbs."""
+"""Figures of lesson 01: the ground truth of a person, how much of it a reference shows, and distances to limbs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,7 +27,7 @@ from nted_lite.plotting.base import (
 )
 from nted_lite.pose import COLOURS, JOINTS, LIMBS
 
-UNSEEN = "#cc78bc"  # from the same palette as the parts, but no part has it
+UNSEEN = "#cc78bc"  # from the same palette as the parts, but not used by any part
 CHECKS = ("#ffffff", "#0173b2")
 BAND = 4  # pixels between two lines of equal distance
 
@@ -36,7 +36,7 @@ BAND = 4  # pixels between two lines of equal distance
 
 
 def heat(values: Tensor) -> Tensor:
-    """Numbers as colours, smallest dark; what is infinite is white. ... h w -> ... 3 h w in -1..1"""
+    """Numbers as colours: small ones dark, infinite ones white. ... h w -> ... 3 h w in -1..1"""
     values = values.detach().float().cpu()
     known = values.isfinite()
     low, high = (float(end) for end in values[known].aminmax()) if known.any() else (0.0, 1.0)
@@ -46,7 +46,7 @@ def heat(values: Tensor) -> Tensor:
 
 
 def checkered(view: View, period: float = 0.12) -> Tensor:
-    """Pictures of people in a checked cloth that is cut along the surface coordinates, period in metres; b 3 h w."""
+    """People in a checked cloth that follows the surface coordinates. period  in metres  ->  b 3 h w in -1..1"""
     u, v = ((view.surface / period).floor().long() % 2).unbind(1)
     cloth = torch.tensor([to_rgb(colour) for colour in CHECKS], device=u.device)[(u + v) % 2]
     cloth = cloth.where((view.primitive >= 0)[..., None], torch.tensor(to_rgb(PART_COLOURS["background"])).to(cloth))
@@ -54,13 +54,13 @@ def checkered(view: View, period: float = 0.12) -> Tensor:
 
 
 def marked(image: Tensor, mask: Tensor, colour: str = UNSEEN) -> Tensor:
-    """Pictures b 3 h w in -1..1 with the pixels of a mask b h w in one colour."""
+    """Pictures, b 3 h w in -1..1, with the pixels of a mask, b h w, in one colour."""
     paint = torch.tensor(to_rgb(colour), device=image.device)[:, None, None] * 2 - 1
     return torch.where(mask[:, None], paint, image)
 
 
 def bands(distance: Tensor) -> Tensor:
-    """Distances in pixels as stripes BAND pixels wide, so that lines of equal distance show. ... h w -> ... 3 h w"""
+    """Distances in pixels as stripes BAND pixels wide, to show equal distances. ... h w -> ... 3 h w in -1..1"""
     pictures = heat(-distance.where(distance < 1000, torch.inf))
     odd = (distance / BAND).floor() % 2 == 1
     return torch.where(odd[..., None, :, :], 0.55 * (pictures + 1) - 1, pictures)
@@ -70,7 +70,7 @@ def bands(distance: Tensor) -> Tensor:
 
 
 def show_truth(view: View, number: int = 0, scale: int = 0) -> Figure:
-    """One picture and what is known about each of its pixels: key points, parts, surface, depth."""
+    """One picture and its ground truth: key points, parts, surface, depth."""
     one = view[number].to("cpu")
     height, width = one.image.shape[2:]
     scale = scale or max(1, round(140 / width))
@@ -88,7 +88,7 @@ def show_truth(view: View, number: int = 0, scale: int = 0) -> Figure:
 
 
 def _skeleton(axes: Axes, one: View, left: float, top: float, scale: int) -> None:
-    """Limbs whose joints are both visible, visible joints as dots, hidden ones in the frame as rings."""
+    """Draw the limbs whose joints are both visible; visible joints as dots, hidden ones inside the picture as rings."""
     height, width = one.image.shape[2:]
     frame = torch.tensor([width, height])
     inside = ((one.keypoints[0] > -0.5) & (one.keypoints[0] < frame - 0.5)).all(-1)
@@ -108,9 +108,11 @@ def _rgb(colour: Sequence[int]) -> tuple[float, ...]:
 
 
 def show_seen(reference: View, target: View, seen: Tensor) -> Figure:
-    """Pairs of views; below, the target's pixels of which the reference shows nothing (b h w bool) in one colour.
+    """Pairs of views, and below them the targets with all that the reference does not show in one colour.
 
-    Above each column stands the share of the target's person that the reference does not show.
+    seen  b h w, bool: where the target shows a surface that the reference shows, too
+
+    The title of each column is the share of the target's person that the reference does not show.
     """
     person = target.primitive >= 0
     unseen = person & ~seen
@@ -125,8 +127,8 @@ def show_turning(degrees: Sequence[float], images: Tensor, shares: Tensor) -> Fi
     """How much of a person is new after a turn.
 
     degrees  n          how far people turned
-    images   n 3 h w    one of them at each turn
-    shares   n b        share of each person that was not to be seen before the turn, 0..1
+    images   n 3 h w    one of them at each angle
+    shares   n b        share of each person that was not visible before the turn, 0..1
     """
     width, below, strip = 7.6, 2.3, 0.86 / len(degrees)  # inches, inches, share of the width
     above = 0.95 * strip * width * images.shape[2] / images.shape[3]
@@ -146,7 +148,7 @@ def show_turning(degrees: Sequence[float], images: Tensor, shares: Tensor) -> Fi
 
 
 def show_numbers(grids: Mapping[str, Tensor]) -> Figure:
-    """Small tables h w of numbers, side by side, with colours from near (dark) to far; 1000 and above is a dot."""
+    """Small tables of numbers, h w, side by side, with darker colours for larger numbers; 1000 and above is a dot."""
     figure = Figure(figsize=(9, 2.0), dpi=DPI, facecolor=PAPER, layout="constrained")
     panels = figure.subplots(1, len(grids), squeeze=False)[0]
     top = max(float(grid[grid < 1000].max()) for grid in grids.values())

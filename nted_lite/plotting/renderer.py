@@ -1,4 +1,4 @@
-"""Pictures of notebook 05: stamps and checkerboards, a picture as a sum, what each operation changes."""
+"""Figures of lesson 05: stamps and checkerboards, a picture as a sum, what each operation changes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ BLUE = torch.tensor([-0.3, 0.3, 0.7])  # pale enough to read numbers on
 
 
 def show_grids(grids: Mapping[str, Tensor]) -> Figure:
-    """Small tables of numbers h w, side by side, their cells of one size; the larger a number, the darker its cell."""
+    """Small tables of numbers, h w, side by side, with cells of equal size; larger numbers have darker cells."""
     cell, gap, top = 27, 28, 40
     rows, columns = (max(grid.shape[axis] for grid in grids.values()) for axis in (0, 1))
     width = sum(grid.shape[1] * cell for grid in grids.values()) + gap * (len(grids) + 1)
@@ -32,10 +32,10 @@ def show_grids(grids: Mapping[str, Tensor]) -> Figure:
 
 
 def show_sums(pictures: Sequence[Tensor], added: Sequence[Tensor], people: int = 2) -> Figure:
-    """How a picture grows: a row for each scale but the first, a block for each of the first few people.
+    """How a picture grows: one row for each scale except the first, one block for each of the first few people.
 
     pictures  b 3 h w each, coarse to fine: the picture so far
-    added     b 3 h w each: what each scale added to the enlarged last one; middle grey is zero
+    added     b 3 h w each: what each scale adds to the enlarged previous one; middle grey is zero
     """
     width, height, sign, margin, top = 110, 160, 22, 84, 40
     block = 3 * (width + sign)
@@ -57,9 +57,9 @@ def show_sums(pictures: Sequence[Tensor], added: Sequence[Tensor], people: int =
 
 
 def show_changes(donor: Tensor, before: Tensor, after: Mapping[str, Tensor]) -> Figure:
-    """What each of several changes did to a picture, and below it the difference (middle grey: none).
+    """The effect of each of several changes on a picture, and below it the difference (middle grey: none).
 
-    donor, before  3 h w   where the changes come from, and the picture without any
+    donor, before  3 h w   where the changes come from, and the picture without any change
     after          name of a change -> 3 h w
     """
     width, height, gap, top = 110, 160, 6, 34

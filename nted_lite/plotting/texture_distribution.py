@@ -1,4 +1,4 @@
-"""Pictures of notebook 03: pixels as mixtures, where a pixel looks, and what attention costs."""
+"""Figures of lesson 03: pixels as mixtures, where a pixel looks, and what attention costs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from nted_lite.plotting.base import DPI, INK, PALE, PAPER, PART_COLOURS, arrow, put, say, sheet, spotlight
 from nted_lite.texture import scatter
 
-# Full attention, PyTorch's fused one, and NTED's two attentions keep these colours in every figure.
+# Full attention, PyTorch's fused version, and NTED's two attentions have these colours in every figure.
 WAY_COLOURS = {"full": PART_COLOURS["shoes"], "fused": PART_COLOURS["arms"], "nted": PART_COLOURS["top"]}
 WAY_NAMES = {"full": "full attention", "fused": "full, fused (PyTorch)", "nted": "two attentions, k = 16"}
 
@@ -25,7 +25,7 @@ def palette(colours: Tensor, height: int = 64, width: int = 44, columns: int = 4
 
 
 def fit_exponent(positions: Sequence[float], values: Sequence[float]) -> float:
-    """The slope of a straight line through the logarithms: values grow like positions to this power."""
+    """The slope of a straight line through the logarithms: values grow like positions to the power of this."""
     return float(np.polyfit(np.log(positions), np.log(values), 1)[0])
 
 
@@ -33,12 +33,12 @@ def fit_exponent(positions: Sequence[float], values: Sequence[float]) -> float:
 
 
 def show_mixture(image: Tensor, distribution: Tensor, colours: Tensor, pixels: Sequence[tuple[int, int]]) -> Figure:
-    """Some pixels taken apart: which texture has which share of each, and the colour that comes out.
+    """Some pixels taken apart: the share of each texture in them, and the colour that results.
 
-    image         3 H W    the picture that was painted, -1..1
+    image         3 H W    the target picture, -1..1
     distribution  k h w    sums to 1 over k
     colours       k 3      the mean colour of each texture, -1..1
-    pixels        places (row, column) of the map
+    pixels        positions (row, column) of the map
     """
     height, width, bar, left = 256, 176, 420, 240
     figure, axes = sheet(left + bar + 120, height + 30)
@@ -114,7 +114,7 @@ def show_glance(reference: Tensor, target: Tensor, weights: Tensor, pixels: Sequ
 
     reference, target  3 H W      -1..1
     weights            n h w      one row of the matrix for each pixel, as a map over the reference
-    pixels             n places (row, column) of the target's map
+    pixels             n positions (row, column) of the target's map
     """
     height, width, gap = 192, 132, 40
     figure, axes = sheet(15 + len(pixels) * (2 * width + gap + 20), height + 28)
@@ -132,7 +132,7 @@ def show_glance(reference: Tensor, target: Tensor, weights: Tensor, pixels: Sequ
 
 
 def show_matrices(matrices: Mapping[str, Tensor]) -> Figure:
-    """A thin and a full attention matrix, m n each (rows: target positions), and their singular values."""
+    """A low-rank and a full attention matrix, m n each (rows: target positions), and their singular values."""
     matrices = {name: matrix.cpu() for name, matrix in matrices.items()}
     figure = Figure(figsize=(8.4, 3.2), dpi=DPI, facecolor=PAPER, layout="constrained")
     panels = figure.subplots(1, len(matrices) + 1, width_ratios=[1] * len(matrices) + [1.35])
@@ -175,7 +175,7 @@ def show_cost(measured: Mapping) -> Figure:
 
 
 def show_growth(curves: Mapping[str, Sequence[float]]) -> Figure:
-    """How large the numbers are, layer after layer: the mean square of the features."""
+    """The magnitude of the features, layer by layer, as their mean square. curves  name -> one value per layer"""
     figure = Figure(figsize=(6.4, 2.8), dpi=DPI, facecolor=PAPER, layout="constrained")
     panel = figure.subplots()
     for (name, values), colour in zip(curves.items(), (PART_COLOURS[part] for part in ("shoes", "top", "arms"))):

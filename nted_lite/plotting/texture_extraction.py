@@ -1,4 +1,4 @@
-"""Pictures of lesson 02: which positions a texture averages, and which colour comes of it."""
+"""Figures of lesson 02: which positions a texture averages, and the colour that results."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,9 +17,9 @@ PLAIN = PART_COLOURS["top"]
 
 
 def effective_positions(maps: Tensor) -> Tensor:
-    """How many positions share an average: the exponential of the entropy of its weights.
+    """How many positions contribute to an average: the exponential of the entropy of its weights.
 
-    maps     ... h w, not negative; each is brought to sum 1 first
+    maps     ... h w, not negative; normalised to sum 1 first
     returns  ...      1 if one position has all the weight, h * w if all have the same
     """
     weights = rearrange(maps, "... h w -> ... (h w)")
@@ -28,9 +28,9 @@ def effective_positions(maps: Tensor) -> Tensor:
 
 
 def average_colours(images: Tensor, maps: Tensor) -> Tensor:
-    """The pictures' own colours, weighed by maps and added. b 3 H W in -1..1, b k h w -> b k 3
+    """The pictures' own colours, averaged with maps as weights. b 3 H W in -1..1, b k h w -> b k 3
 
-    A map that sums to 1 gives a colour in -1..1; one that sums to more gives one that is too bright.
+    A map that sums to 1 gives a colour in -1..1; one that sums to more gives a colour that is too bright.
     """
     small = F.interpolate(images, size=maps.shape[-2:], mode="area")
     return gather((small + 1) / 2, maps) * 2 - 1
@@ -39,7 +39,7 @@ def average_colours(images: Tensor, maps: Tensor) -> Tensor:
 def tint(images: Tensor, maps: Tensor, colour: str = PLAIN) -> Tensor:
     """Pale grey pictures, coloured where their map is large. b 3 H W in -1..1, b h w -> b 3 H W
 
-    Full colour is the map's largest weight; the root of the weights is drawn, so that small ones can be seen too.
+    The map's largest weight gets the full colour; the square root of the weights is drawn, to make small ones visible.
     """
     ghost = 0.7 + 0.25 * reduce(images, "b c h w -> b 1 h w", "mean")
     ink = rearrange(torch.tensor(to_rgb(colour), device=images.device) * 2 - 1, "c -> c 1 1")
@@ -48,18 +48,18 @@ def tint(images: Tensor, maps: Tensor, colour: str = PLAIN) -> Tensor:
 
 
 def _lights(maps: Tensor) -> Tensor:
-    """Maps ... h w scaled to 0..1: the root of the share of the largest weight."""
+    """Scale maps, ... h w, to 0..1: the square root of each weight relative to the largest one."""
     return (maps / reduce(maps, "... h w -> ... 1 1", "max").clamp_min(1e-12)).sqrt()
 
 
 def show_averages(
     images: Tensor, maps: Mapping[str, Tensor], colours: Sequence[str] = (), columns: Sequence[str] = ()
 ) -> Figure:
-    """Where each filter looks, on each picture. Below: the mean colour, and how many positions share the average.
+    """Where each filter looks in each picture; below, the mean colour and the number of positions in the average.
 
     images   b 3 h w in -1..1
     maps     name -> b h w, one row each
-    colours  a colour for each row (blue, if none); part colours if the rows are parts
+    colours  a colour for each row, such as PART_COLOURS if the rows are parts; blue if empty
     columns  a title for each picture
     """
     height, width = (side * max(1, round(88 / images.shape[-1])) for side in images.shape[-2:])
@@ -85,7 +85,7 @@ def show_averages(
 
 
 def show_texture(image: Tensor, weights: Tensor, title: str = "", colour: str = PLAIN) -> Figure:
-    """One filter, one texture: the picture, the filter's map, the pixels in its light, and their mean colour.
+    """One filter, one texture: the picture, the filter's map, the pixels that it lights up, and their mean colour.
 
     image    3 h w in -1..1
     weights  h w, sums to 1

@@ -1,4 +1,4 @@
-"""Rows and columns of widgets that Google Colab shows like any other notebook does."""
+"""Rows and columns of widgets that also display correctly in Google Colab."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,10 @@ import ipywidgets
 
 
 class _Box(ipywidgets.Box):
-    """A box that says in its display metadata what Colab must load for the widgets inside it.
+    """A box whose display metadata tells Colab what to load for the widgets inside it.
 
-    Colab draws a widget that is not one of ipywidgets' own only if the display bundle names its custom widget manager.
-    anywidget adds that for a widget displayed by itself, and ipywidgets does not for a box around one.
+    Colab displays a custom widget only if the display bundle names its widget manager. anywidget adds that name for a
+    widget displayed on its own, but ipywidgets does not add it for a box around one.
     """
 
     def _repr_mimebundle_(self, **options) -> dict | tuple[dict, dict]:
@@ -25,7 +25,7 @@ class Row(_Box, ipywidgets.HBox):
 
 
 class Column(_Box, ipywidgets.VBox):
-    """Widgets below one another."""
+    """Widgets stacked vertically."""
 
 
 def titled(title: str, *widgets: ipywidgets.Widget) -> Column:

@@ -14,15 +14,15 @@ from nted_lite.model import NTED
 from nted_lite.pose import COLOURS, JOINTS, LIMBS, MISSING
 from nted_lite.widgets.boxes import Row, titled
 
-FARTHEST = 1000.0  # pixels; a joint beyond is brought back to here
+FARTHEST = 1000.0  # pixels; coordinates are clamped to this
 
 
 class PoseCanvas(anywidget.AnyWidget):
-    """The 18 joints on a canvas. `keypoints` changes when a joint is let go."""
+    """The 18 joints on a canvas. `keypoints` changes when a joint is released."""
 
     _esm = Path(__file__).with_name("pose.js")
     keypoints = traitlets.List().tag(sync=True)
-    """18 pairs [x, y], pixels of the picture; a joint that is missing, NaN or infinite becomes [-1, -1]"""
+    """18 pairs [x, y] in pixels of the picture; a joint that is missing, NaN or infinite becomes [-1, -1]"""
     size = traitlets.List([44, 64]).tag(sync=True)
     """width and height of the picture in pixels"""
     limbs = traitlets.List([list(limb) for limb in LIMBS]).tag(sync=True)
@@ -43,13 +43,13 @@ def _joint(x: float | None, y: float | None) -> list[float]:
 
 
 class PoseEditor(Row):
-    """Reference, pose canvas and the picture that the model makes of both; drawn again whenever a joint is let go.
+    """Reference, pose canvas and the image that the model generates from both, redrawn when a joint is released.
 
     model      on any device
-    reference  3 h w     who
-    keypoints  18 2      the pose to start from; NaN or (-1, -1) where a joint is missing
+    reference  3 h w     -1..1, the person
+    keypoints  18 2      the pose to start from; NaN or (-1, -1) for a missing joint
 
-    `keypoints` can also be set from Python; `made` is the picture, 3 h w.
+    `keypoints` can also be set from Python; `made` is the generated image, 3 h w.
     """
 
     def __init__(self, model: NTED, reference: Tensor, keypoints: Tensor):

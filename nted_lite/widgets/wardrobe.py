@@ -1,4 +1,4 @@
-"""Whose top? Pick a person, a pose and a donor, and see the swap beside the truth."""
+"""Garment swaps: pick a person, a pose and a donor, and see the swap next to the ground truth."""
 
 import ipywidgets
 import torch
@@ -14,11 +14,11 @@ GARMENTS = ("top", "bottom", "hair", "shoes")  # names that are both a part of a
 
 
 class Wardrobe(Column):
-    """Sliders for who, in whose pose, in whose garment, and how far; four pictures below.
+    """Controls for the person, the pose, the donor of a garment, and how far to go, with four pictures below.
 
-    people  how many test people there are to choose from
+    people  number of test people to choose from
 
-    The sliders are `person`, `stance`, `donor`, `strength`, and `part` is a menu; `made` is the picture, 3 h w.
+    `person`, `stance`, `donor` and `strength` are sliders, and `part` is a menu; `made` is the generated image, 3 h w.
     """
 
     def __init__(self, model: NTED, parser: PeopleParser, people: int = 24):
