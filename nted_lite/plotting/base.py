@@ -17,7 +17,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from nted_lite.entities import confusion
+from nted_lite.entities import GROUPS, confusion
 from nted_lite.images import picture
 from nted_lite.people import PARTS
 from nted_lite.pose import JOINTS, LIMBS, stick_figures
@@ -106,9 +106,9 @@ def say(axes: Axes, text: str, x: float, y: float, across: str = "center", down:
     axes.text(x, y, text, ha=across, va=down, **({"fontsize": 9, "color": INK, "linespacing": 1.25} | style))
 
 
-def part_legend(axes: Axes, x: float, y: float) -> None:
-    """The parts and their colours, in a line."""
-    for part, colour in PART_COLOURS.items():
+def part_legend(axes: Axes, x: float, y: float, colours: Mapping[str, str] = PART_COLOURS) -> None:
+    """The parts (or any other names) and their colours, in a line."""
+    for part, colour in colours.items():
         axes.add_patch(matplotlib.patches.Rectangle((x, y - 5), 10, 10, color=colour, linewidth=0))
         say(axes, part, x + 15, y, "left", fontsize=8)
         x += 30 + 6.2 * len(part)
@@ -124,14 +124,14 @@ def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend
 
 
 def contact_sheet(
-    rows: Mapping[str, Tensor], columns: Sequence[str] = (), scale: int = 0, legend: bool = False
+    rows: Mapping[str, Tensor], columns: Sequence[str] = (), scale: int = 0, legend: Mapping[str, str] | bool = False
 ) -> Figure:
     """Rows of pictures, each with its name.
 
     rows     name -> b 3 h w in -1..1 (pictures of any size; the tallest sets the height)
     columns  a title for each column
     scale    how much a pixel is enlarged; 0 chooses what fits a notebook
-    legend   whether to add the colours of the parts
+    legend   names and their colours, drawn below; True: those of the parts
     """
     count = max(len(images) for images in rows.values())
     height, width = (max(images.shape[axis] for images in rows.values()) for axis in (2, 3))
@@ -140,7 +140,7 @@ def contact_sheet(
     margin = 24 + 7.2 * max(len(line) for name in rows for line in name.split("\n"))
     top = 22 if columns else gap
     bottom = top + len(rows) * (height + gap)
-    figure, axes = sheet(max(margin + count * (width + gap), 620 * legend), bottom + 24 * legend)
+    figure, axes = sheet(max(margin + count * (width + gap), 620 * bool(legend)), bottom + 24 * bool(legend))
     for row, (name, images) in enumerate(rows.items()):
         y = top + row * (height + gap)
         say(axes, name, margin - 10, y + height / 2, "right")
@@ -149,7 +149,7 @@ def contact_sheet(
     for column, title in enumerate(columns):
         say(axes, title, margin + column * (width + gap) + width / 2, top / 2)
     if legend:
-        part_legend(axes, margin, bottom + 10)
+        part_legend(axes, margin, bottom + 10, PART_COLOURS if legend is True else legend)
     return figure
 
 
@@ -172,17 +172,17 @@ def show_parts(images: Tensor, parts: Tensor) -> Figure:
     return contact_sheet({"picture": images, "parts": part_pictures(parts)}, legend=True)
 
 
-def show_transfer(reference: Tensor, pose: Tensor, made: Tensor, target: Tensor | None = None) -> Figure:
-    """People (b 3 h w), the poses asked for (b 20 h w), what a model made of them, and the truth if it is known."""
-    rows = {"reference": reference, "target pose": stick_figures(pose), "made": made}
-    return contact_sheet(rows if target is None else rows | {"truth": target})
+def show_transfer(reference: Tensor, pose: Tensor, generated: Tensor, target: Tensor | None = None) -> Figure:
+    """People (b 3 h w), the poses asked for (b 20 h w), what a model generated, and the ground truth if it is known."""
+    rows = {"reference": reference, "target pose": stick_figures(pose), "generated": generated}
+    return contact_sheet(rows if target is None else rows | {"ground truth": target})
 
 
-def show_swap(person: Tensor, donor: Tensor, before: Tensor, made: Tensor, true: Tensor) -> Figure:
+def show_swap(person: Tensor, donor: Tensor, before: Tensor, generated: Tensor, target: Tensor) -> Figure:
     """A garment changes hands: b 3 h w each, the last three in the target pose."""
     rows = {
-        "person": person, "garment from": donor, "made,\nown garment": before, "made,\nswapped": made,
-        "truth,\nswapped": true,
+        "person": person, "garment from": donor, "generated,\nown garment": before,
+        "generated,\nswapped": generated, "ground truth,\nswapped": target,
     }  # fmt: skip
     return contact_sheet(rows, scale=2 if len(person) > 5 else 3)
 
@@ -192,13 +192,18 @@ def show_entities(image: Tensor, parts: Tensor, distributions: Sequence[Tensor])
 
     image          b 3 h w    the pictures that were painted
     parts          b h w      their true parts
-    distributions  b k h w each; textures that paint the same part most share its colour, in shades
+    distributions  b k h w each; textures that paint the same kind of thing most share its colour, in shades
+
+    Face, arms and legs have one colour, skin: nothing tells a model apart what looks alike.
     """
+    merged = torch.tensor([PARTS.index("arms" if part in GROUPS["skin"] else part) for part in PARTS])
+    parts = merged.to(parts.device)[parts]
+    legend = {name: PART_COLOURS["arms" if name == "skin" else name] for name in GROUPS}
     rows = {"picture": image, "true parts": part_pictures(parts)}
     for number, maps in enumerate(distributions):
         size = "×".join(map(str, maps.shape[-2:]))
         rows[f"operation {number}\n{size}, k = {maps.shape[1]}"] = painted(maps, texture_parts(maps, parts))
-    return contact_sheet(rows, legend=True)
+    return contact_sheet(rows, legend=legend)
 
 
 def show_textures(
@@ -208,18 +213,24 @@ def show_textures(
 
     reference, target         3 h w    lit where the maps are large
     extraction, distribution  k h w
-    groups                    k numbers of PARTS, see `texture_parts`; the background's textures come last
+    groups                    k numbers of PARTS, see `texture_parts`
+
+    Textures that paint mostly the background are only counted: their pictures would be nearly white.
     """
     taken = spotlight(reference, extraction / torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None])
     given = spotlight(target, distribution)
     small = F.interpolate(reference[None], size=extraction.shape[-2:], mode="area")
     swatches = gather(small, extraction[None])[0]
     usage = reduce(distribution, "k h w -> k", "mean").tolist()
-    order = sorted(range(len(groups)), key=lambda texture: (not groups[texture], groups[texture], -usage[texture]))
+    order = sorted(range(len(groups)), key=lambda texture: (groups[texture], -usage[texture]))
+    order = [texture for texture in order if PARTS[groups[texture]] != "background"]
     scale, gap, margin, across = max(1, round(88 / reference.shape[-1])), 6, 76, 8
     height, width = (side * scale for side in reference.shape[-2:])
     block, lines = 2 * height + 80, -(-len(order) // across)
-    figure, axes = sheet(margin + across * (width + gap), lines * block)
+    figure, axes = sheet(margin + across * (width + gap), lines * block + 26)
+    rest = [usage[texture] for texture in range(len(groups)) if texture not in order]
+    note = f"not drawn: {len(rest)} textures that paint mostly the background, {sum(rest):.0%} of the picture"
+    say(axes, note.replace("%", " %"), margin, lines * block + 12, "left", fontsize=8)
     for place, texture in enumerate(order):
         x, y = margin + place % across * (width + gap), place // across * block
         say(axes, f"{texture} {PARTS[groups[texture]]}", x + width / 2, y + 11, fontsize=8)

@@ -20,6 +20,7 @@ from nted_lite.plotting import arrow, painted, part_legend, put, say, sheet, spo
 TILE = 44, 64  # columns and rows of the small pictures
 BOX = 88, 128  # and of the large ones
 STEP = 178  # from one row of boxes to the next
+TILES = 16  # at most so many textures are drawn: those that paint most of the person
 MAPS, VECTORS, SHARES, GROWS = 20, 460, 660, 800  # left edges of the four columns
 
 
@@ -97,14 +98,17 @@ def _operation(axes: Axes, reference: Tensor, made: Transfer, number: int, y: fl
     extraction, vectors, shares = made.extraction[number][0], made.textures[number][0], made.distribution[number][:1]
     k, c = vectors.shape
     peak = torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None]
-    tiles = spotlight(reference, extraction / peak)
-    lines = -(-k // 8)
+    person = shares[0] * (torch.tensor(groups, device=shares.device) > 0)[:, None, None]
+    chosen = person.sum((1, 2)).topk(min(k, TILES)).indices.sort().values
+    tiles = spotlight(reference, (extraction / peak)[chosen])
+    lines = -(-len(tiles) // 8)
     start = y + (BOX[1] - lines * (TILE[1] + 4)) / 2
     for texture, tile in enumerate(tiles):
         put(axes, tile, MAPS + texture % 8 * (TILE[0] + 4), start + texture // 8 * (TILE[1] + 4), *TILE)
     arrow(axes, (MAPS + BOX[0] / 2, y - STEP + BOX[1] + 6), (MAPS + BOX[0] / 2, start - 20))
-    say(axes, f"extraction {k} × {_size(extraction)}: the pixels that each texture averages", MAPS, start - 10, "left")
-    height = k * 6
+    which = f"{TILES} of the textures average" if k > TILES else "each texture averages"
+    say(axes, f"extraction {k} × {_size(extraction)}: the pixels that {which}", MAPS, start - 10, "left")
+    height = min(k * 6, BOX[1])
     middle = y + BOX[1] / 2
     put(axes, as_heat(vectors), VECTORS, middle - height / 2, 128, height)
     say(axes, f"{k} × {c}", VECTORS + 64, middle + height / 2 + 11)
