@@ -1,4 +1,4 @@
-"""What the lessons call: a check that never stops a notebook, a proof of equality, and a prediction before the answer."""
+"""What lessons call: a check that never stops a notebook, a proof of equality, a prediction before the answer."""
 
 from collections.abc import Callable, Mapping
 from html import escape

@@ -224,10 +224,11 @@ def show_textures(
     usage = reduce(distribution, "k h w -> k", "mean").tolist()
     order = sorted(range(len(groups)), key=lambda texture: (groups[texture], -usage[texture]))
     order = [texture for texture in order if PARTS[groups[texture]] != "background"]
-    scale, gap, margin, across = max(1, round(88 / reference.shape[-1])), 6, 76, 8
+    scale, gap, margin = max(1, round(88 / reference.shape[-1])), 6, 76
     height, width = (side * scale for side in reference.shape[-2:])
-    block, lines = 2 * height + 80, -(-len(order) // across)
-    figure, axes = sheet(margin + across * (width + gap), lines * block + 26)
+    block, lines = 2 * height + 80, -(-len(order) // 9)
+    across = -(-len(order) // max(1, lines))
+    figure, axes = sheet(max(420, margin + across * (width + gap)), lines * block + 26)
     rest = [usage[texture] for texture in range(len(groups)) if texture not in order]
     note = f"not drawn: {len(rest)} textures that paint mostly the background, {sum(rest):.0%} of the picture"
     say(axes, note.replace("%", " %"), margin, lines * block + 12, "left", fontsize=8)

@@ -88,8 +88,8 @@ def show_dataflow(model: NTED, reference: Tensor, pose: Tensor, made: Transfer, 
     arrow(axes, (GROWS + BOX[0] / 2, y - 6), (GROWS + BOX[0] / 2, y - STEP + BOX[1] + 32))
     for text, x in (("reference encoder", MAPS), ("textures", VECTORS + 64), ("renderer", GROWS)):
         say(axes, text, x, 16, "left" if x == MAPS else "center", fontsize=10, weight="bold")
-    say(axes, "colours of the distribution: the part that a texture paints most", MAPS, y - 52, "left", fontsize=8)
-    part_legend(axes, MAPS, y - 34)
+    say(axes, "colours of the distribution: the part that a texture paints most", MAPS, y - 32, "left", fontsize=8)
+    part_legend(axes, MAPS, y - 16)
     return figure
 
 
@@ -99,7 +99,7 @@ def _operation(axes: Axes, reference: Tensor, made: Transfer, number: int, y: fl
     k, c = vectors.shape
     peak = torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None]
     person = shares[0] * (torch.tensor(groups, device=shares.device) > 0)[:, None, None]
-    chosen = person.sum((1, 2)).topk(min(k, TILES)).indices.sort().values
+    chosen = person.sum((1, 2)).topk(min(k, TILES)).indices  # the background's come last
     tiles = spotlight(reference, (extraction / peak)[chosen])
     lines = -(-len(tiles) // 8)
     start = y + (BOX[1] - lines * (TILE[1] + 4)) / 2
