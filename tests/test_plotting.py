@@ -86,7 +86,7 @@ def test_textures_of_the_background_are_counted_and_not_drawn(example):
     texts = [text.get_text() for text in shown.axes[0].texts]
     assert {"0 top", "1 top", "2 top"} <= set(texts) and not [text for text in texts if text.endswith("background")]
     rest = f"{distribution[3:].sum() / distribution.sum():.0%}".replace("%", " %")
-    assert f"not drawn: {len(distribution) - 3} textures that paint mostly the background, {rest} of the picture" in texts
+    assert f"not drawn: {len(groups) - 3} textures that paint mostly the background, {rest} of the picture" in texts
 
 
 def test_skin_has_one_colour_in_a_figure_of_entities(example):
