@@ -1,6 +1,7 @@
-"""What the exercises of the course call: a check that never stops a notebook, and a proof that two things are equal."""
+"""What lessons call: a check that never stops a notebook, a proof of equality, a prediction before the answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from html import escape
 
 import torch
 from torch import Tensor, nn
@@ -55,3 +56,34 @@ def equal(ours: Callable, theirs: Callable, *inputs: Tensor, tolerance: float = 
         gap = torch.stack([(a - b).abs().max() / b.abs().max().clamp_min(1e-12) for a, b in zip(mine, true)]).max()
         assert gap <= tolerance, f"{kind} differ by {gap:.2g} of the largest"
     print(f"equal: values and gradients differ by less than {tolerance:.0e} of the largest")
+
+
+class Prediction:
+    """A question whose choices open on a click, see `predict`. It is HTML, so it needs neither widgets nor a kernel."""
+
+    def __init__(self, question: str, choices: Mapping[str, str]):
+        self.question, self.choices = question, dict(choices)
+
+    def _repr_html_(self) -> str:
+        folded = "".join(
+            f"<details><summary>{escape(choice)}</summary><p>{escape(answer)}</p></details>"
+            for choice, answer in self.choices.items()
+        )
+        return f"<p><b>{escape(self.question)}</b></p>{folded}"
+
+    def __repr__(self) -> str:
+        return "\n".join([self.question, *(f"- {choice}" for choice in self.choices)])
+
+
+def predict(question: str, choices: Mapping[str, str]) -> Prediction:
+    """Ask the reader to predict what the next cell shows; name it last in a cell.
+
+    question  one sentence
+    choices   possible answers -> what the reader sees after clicking one: whether it is right, and why
+    returns   what a notebook shows as a list of folded answers; where HTML is not shown, the choices alone
+
+    Raises ValueError for fewer than two choices.
+    """
+    if len(choices) < 2:
+        raise ValueError("a prediction needs two choices or more")
+    return Prediction(question, choices)

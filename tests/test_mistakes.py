@@ -14,6 +14,7 @@ MISTAKES = {
             "(distance / (3 * min(1, height / 256))).floor()", "distance / (3 * min(1, height / 256))",
         ),
         "missing limbs drawn": ("(column <= right) & present", "(column <= right)"),
+        "nearness to the line beyond its ends": ("t.clamp(0, 1)", "t"),
     },
     "02_texture_extraction": {
         "softmax over the wrong axis": (".softmax(dim=-1)", ".softmax(dim=1)"),

@@ -12,7 +12,7 @@ from torch import nn
 
 from notebooks import make
 from notebooks.make import FOLDER, execute, main, normalise
-from nted_lite.exercises import check, equal
+from nted_lite.exercises import check, equal, predict
 
 PATHS = sorted(FOLDER.glob("[0-9]*.ipynb"))
 # b batch, c channel, k texture, h w rows and columns, m positions, o i p q filters, l limb, j joint; besides, a count
@@ -183,6 +183,13 @@ def test_a_second_run_changes_nothing():
     assert re.fullmatch("0{30}..", shown)
 
 
+def test_what_is_folded_stays_folded_and_other_metadata_goes():
+    cell = nbformat.v4.new_code_cell("1")
+    cell.metadata = {"tags": ["proof"], "jupyter": {"source_hidden": True, "outputs_hidden": False}, "time": 3}
+    (kept,) = normalise(nbformat.v4.new_notebook(cells=[cell])).cells
+    assert kept.metadata == {"tags": ["proof"], "jupyter": {"source_hidden": True}}
+
+
 def test_unknown_notebooks_are_refused():
     with pytest.raises(SystemExit, match="no notebook 99_nothing; there are 00_tour"):
         main(["99_nothing"])
@@ -210,6 +217,24 @@ def fails(error):
 def test_check_prints_a_verdict(trial, verdict, capsys):
     assert check(trial) == (verdict == "passed")
     assert capsys.readouterr().out == verdict + "\n"
+
+
+# --------------------------------------------------------------------------------------------------------- predictions
+
+
+def test_a_prediction_shows_its_answers_only_after_a_click():
+    asked = predict("What is 1 < 2?", {"true": "Right: 1 & 2.", "false": "No."})
+    html = asked._repr_html_()
+    hidden = re.sub("<summary>.*?</summary>", "", "".join(re.findall("<details>(.*?)</details>", html)))
+    assert re.findall("<summary>(.*?)</summary>", html) == ["true", "false"]
+    assert "1 &lt; 2" in html and hidden == "<p>Right: 1 &amp; 2.</p><p>No.</p>"
+    outside = re.sub("<details>.*?</details>", "", html)
+    assert "Right" not in outside and "Right" not in repr(asked) and "- true" in repr(asked)
+
+
+def test_a_prediction_needs_a_choice():
+    with pytest.raises(ValueError, match="two choices"):
+        predict("What?", {"this": "yes"})
 
 
 # --------------------------------------------------------------------------------------------------- proofs of equality

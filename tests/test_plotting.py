@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 
 from nted_lite import NTED, Textures, plotting, preset
+from nted_lite.entities import GROUPS
 from nted_lite.evaluation.people import held_out
 from nted_lite.people import PARTS
 from nted_lite.plotting import system
@@ -74,6 +75,27 @@ def test_figures_can_be_drawn(example):
         system.show_dataflow(model, test.reference, test.pose, made, test.target_parts),
     ]
     assert min(map(saved, figures)) > 3000
+
+
+def test_textures_of_the_background_are_counted_and_not_drawn(example):
+    _, test, made = example
+    extraction, distribution = made.extraction[3][0], made.distribution[3][0]
+    top, background = PARTS.index("top"), PARTS.index("background")
+    groups = [top, top, top] + [background] * (len(distribution) - 3)
+    shown = plotting.show_textures(test.reference[0], extraction, made.image[0], distribution, groups)
+    texts = [text.get_text() for text in shown.axes[0].texts]
+    assert {"0 top", "1 top", "2 top"} <= set(texts) and not [text for text in texts if text.endswith("background")]
+    rest = f"{distribution[3:].sum() / distribution.sum():.0%}".replace("%", " %")
+    assert f"not drawn: {len(groups) - 3} textures that paint mostly the background, {rest} of the picture" in texts
+
+
+def test_skin_has_one_colour_in_a_figure_of_entities(example):
+    _, test, made = example
+    shown = plotting.show_entities(test.target, test.target_parts, made.distribution)
+    assert [text.get_text() for text in shown.axes[0].texts][-len(GROUPS) :] == list(GROUPS)
+    true_parts = shown.axes[0].images[2].get_array()  # the second row's first picture
+    skin = torch.isin(test.target_parts[0], torch.tensor([PARTS.index(part) for part in GROUPS["skin"]]))
+    assert len({tuple(colour) for colour in true_parts[skin.numpy()].tolist()}) == 1
 
 
 def test_the_picture_grows_into_the_image(example):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from nted_lite.people import render, sample_people, sample_poses
 from nted_lite.plotting import people_and_poses as figures
-from nted_lite.pose import pose_map
+from nted_lite.pose import JOINTS, LIMBS, pose_map
 
 INDEX = torch.arange(2)
 
@@ -80,6 +80,28 @@ def test_truth_shows_five_pictures_and_rings_for_hidden_joints(views):
     lines = figures.show_truth(hidden, 1).axes[0].lines
     assert len(lines) == 18, "18 joints, no limb"
     assert {line.get_markerfacecolor() for line in lines} == {figures.PAPER}
+
+
+def test_right_and_left_limbs_have_the_colours_that_the_legend_names(views):
+    assert sorted(limb for limbs in figures.SIDES.values() for limb in limbs) == list(range(len(LIMBS)))
+    for name, limbs in figures.SIDES.items():
+        side = {"right": "left", "left": "right"}.get(name.split()[0])
+        named = [JOINTS[joint] for limb in limbs for joint in LIMBS[limb]]
+        assert side is None or not [joint for joint in named if side in joint]
+    shown = figures.show_limbs(views[0])
+    assert [text.get_text() for text in shown.axes[0].texts] == list(figures.SIDES)
+    assert len(pictures(shown)) == 4 and len(saved(shown)) > 3000
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_every_channel_has_its_name_and_its_values(views, fine):
+    pose = pose_map(views[0].keypoints[:1], views[0].visible[:1], height=64, fine=fine)[0]
+    shown = figures.show_channels(pose)
+    titles = [axes.get_title().split("\n")[0] for axes in shown.axes if axes.get_title()]
+    assert titles == ["0–2", *map(str, range(3, 20))]
+    assert torch.equal(torch.from_numpy(pictures(shown)[4].get_array().data), pose[6])
+    assert "value of the channel" in [axes.get_xlabel() for axes in shown.axes]
+    saved(shown)
 
 
 def test_shares_are_those_of_the_person(views):

@@ -1,8 +1,8 @@
 """Pictures of people, poses, maps and textures: one call, one figure.
 
-Every public `show_...` returns a matplotlib Figure that pyplot does not know: a notebook shows it as the last value of
-a cell, a script saves it with `figure.savefig`. Small pictures are enlarged without smoothing, so that every generated
-pixel is visible.
+Every public `show_...` returns a matplotlib Figure that belongs to nobody: a notebook shows it by naming it last in a
+cell, a script saves it with `figure.savefig`. Small pictures are enlarged without smoothing, so every pixel that a
+model made can be seen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from nted_lite.entities import confusion
+from nted_lite.entities import GROUPS, confusion
 from nted_lite.images import picture
 from nted_lite.people import PARTS
 from nted_lite.pose import JOINTS, LIMBS, stick_figures
@@ -54,15 +54,15 @@ def part_pictures(parts: Tensor) -> Tensor:
 
 
 def texture_parts(distribution: Tensor, parts: Tensor) -> list[int]:
-    """The part that each texture paints most, over b pictures. b k h w, b H W -> k indices into PARTS"""
+    """The part that each texture paints most, found on b pictures. b k h w, b H W -> k numbers of PARTS"""
     counts = confusion(distribution, parts)
-    share = counts / reduce(counts, "k p -> 1 p", "sum").clamp_min(1)  # or background would always win
+    share = counts / reduce(counts, "k p -> 1 p", "sum").clamp_min(1)  # of the part, or background would win it all
     covers = counts.argmax(1)
     return torch.where(counts.sum(1) > 0, covers, share.argmax(1)).tolist()
 
 
 def texture_colours(groups: Sequence[int]) -> Tensor:
-    """A colour for each texture: that of its part, in different shades if several share the part. -> k 3 in 0..1"""
+    """A colour for each texture: its part's, in a lighter or darker shade where several share the part. -> k 3"""
     colours = torch.tensor([to_rgb(PART_COLOURS[PARTS[part]]) for part in groups])
     for part in set(groups):
         members = [texture for texture, group in enumerate(groups) if group == part]
@@ -74,7 +74,7 @@ def texture_colours(groups: Sequence[int]) -> Tensor:
 
 
 def painted(maps: Tensor, groups: Sequence[int]) -> Tensor:
-    """Distribution maps as one picture: a mixture of the textures' colours. b k h w -> b 3 h w in -1..1"""
+    """Distribution maps as one picture: each texture's share of its colour. b k h w -> b 3 h w in -1..1"""
     return einsum(maps, texture_colours(groups).to(maps.device), "b k h w, k c -> b c h w") * 2 - 1
 
 
@@ -84,11 +84,11 @@ def spotlight(image: Tensor, maps: Tensor) -> Tensor:
     return light * image + (1 - light) * 0.86
 
 
-# ------------------------------------------------------------------------------------------------------------- drawing
+# --------------------------------------------------------------------------------------------------- a sheet of paper
 
 
 def sheet(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty figure whose coordinates are its pixels, with y pointing down."""
+    """An empty figure whose coordinates are its pixels, y downwards."""
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER, layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -97,25 +97,25 @@ def sheet(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def put(axes: Axes, image: Tensor, x: float, y: float, width: float, height: float) -> None:
-    """Draw a picture, 3 h w in -1..1, enlarged to a box with its upper left corner at x y."""
+    """A picture 3 h w, enlarged to a box whose upper left corner is x y."""
     axes.imshow(picture(image), extent=(x, x + width, y + height, y), interpolation="nearest", aspect="auto")
 
 
 def say(axes: Axes, text: str, x: float, y: float, across: str = "center", down: str = "center", **style) -> None:
-    """Write text at x y."""
+    """Words at x y."""
     axes.text(x, y, text, ha=across, va=down, **({"fontsize": 9, "color": INK, "linespacing": 1.25} | style))
 
 
-def part_legend(axes: Axes, x: float, y: float) -> None:
-    """Draw a legend of the parts' colours, in one line."""
-    for part, colour in PART_COLOURS.items():
+def part_legend(axes: Axes, x: float, y: float, colours: Mapping[str, str] = PART_COLOURS) -> None:
+    """The parts (or any other names) and their colours, in a line."""
+    for part, colour in colours.items():
         axes.add_patch(matplotlib.patches.Rectangle((x, y - 5), 10, 10, color=colour, linewidth=0))
         say(axes, part, x + 15, y, "left", fontsize=8)
         x += 30 + 6.2 * len(part)
 
 
 def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend: float = 0.0) -> None:
-    """Draw an arrow from `start` to `end`, x y each."""
+    """An arrow from x y to x y."""
     shape = {"arrowstyle": "-|>", "color": PALE, "linewidth": 1.3, "connectionstyle": f"arc3,rad={bend}"}
     axes.annotate("", end, start, arrowprops=shape | {"shrinkA": 0, "shrinkB": 0})
 
@@ -124,14 +124,14 @@ def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], bend
 
 
 def contact_sheet(
-    rows: Mapping[str, Tensor], columns: Sequence[str] = (), scale: int = 0, legend: bool = False
+    rows: Mapping[str, Tensor], columns: Sequence[str] = (), scale: int = 0, legend: Mapping[str, str] | bool = False
 ) -> Figure:
-    """Rows of pictures, each with a name.
+    """Rows of pictures, each with its name.
 
-    rows     name -> b 3 h w in -1..1 (of any size; the tallest sets the height)
+    rows     name -> b 3 h w in -1..1 (pictures of any size; the tallest sets the height)
     columns  a title for each column
-    scale    factor of enlargement; 0: what fits a notebook
-    legend   whether to add a legend of the parts' colours
+    scale    how much a pixel is enlarged; 0 chooses what fits a notebook
+    legend   names and their colours, drawn below; True: those of the parts
     """
     count = max(len(images) for images in rows.values())
     height, width = (max(images.shape[axis] for images in rows.values()) for axis in (2, 3))
@@ -140,7 +140,7 @@ def contact_sheet(
     margin = 24 + 7.2 * max(len(line) for name in rows for line in name.split("\n"))
     top = 22 if columns else gap
     bottom = top + len(rows) * (height + gap)
-    figure, axes = sheet(max(margin + count * (width + gap), 620 * legend), bottom + 24 * legend)
+    figure, axes = sheet(max(margin + count * (width + gap), 620 * bool(legend)), bottom + 24 * bool(legend))
     for row, (name, images) in enumerate(rows.items()):
         y = top + row * (height + gap)
         say(axes, name, margin - 10, y + height / 2, "right")
@@ -149,7 +149,7 @@ def contact_sheet(
     for column, title in enumerate(columns):
         say(axes, title, margin + column * (width + gap) + width / 2, top / 2)
     if legend:
-        part_legend(axes, margin, bottom + 10)
+        part_legend(axes, margin, bottom + 10, PART_COLOURS if legend is True else legend)
     return figure
 
 
@@ -168,63 +168,70 @@ def _short(joint: str) -> str:
 
 
 def show_parts(images: Tensor, parts: Tensor) -> Figure:
-    """Pictures, b 3 h w, above their part labels, b h w."""
+    """Pictures b 3 h w above their part labels b h w."""
     return contact_sheet({"picture": images, "parts": part_pictures(parts)}, legend=True)
 
 
-def show_transfer(reference: Tensor, pose: Tensor, made: Tensor, target: Tensor | None = None) -> Figure:
-    """References (b 3 h w), target poses (b 20 h w), the generated images `made`, and the ground truth, if known."""
-    rows = {"reference": reference, "target pose": stick_figures(pose), "generated": made}
-    return contact_sheet(rows if target is None else rows | {"ground\ntruth": target})
+def show_transfer(reference: Tensor, pose: Tensor, generated: Tensor, target: Tensor | None = None) -> Figure:
+    """People (b 3 h w), the poses asked for (b 20 h w), what a model generated, and the ground truth if it is known."""
+    rows = {"reference": reference, "target pose": stick_figures(pose), "generated": generated}
+    return contact_sheet(rows if target is None else rows | {"ground truth": target})
 
 
-def show_swap(person: Tensor, donor: Tensor, before: Tensor, made: Tensor, true: Tensor) -> Figure:
-    """A garment swap, b 3 h w each.
-
-    person, donor  the photos
-    before, made   generated in the target pose, before and after the swap
-    true           the ground truth after the swap
-    """
+def show_swap(person: Tensor, donor: Tensor, before: Tensor, generated: Tensor, target: Tensor) -> Figure:
+    """A garment changes hands: b 3 h w each, the last three in the target pose."""
     rows = {
-        "person": person, "garment from": donor, "generated,\nown garment": before, "generated,\nswapped": made,
-        "truth,\nswapped": true,
+        "person": person, "garment from": donor, "generated,\nown garment": before,
+        "generated,\nswapped": generated, "ground truth,\nswapped": target,
     }  # fmt: skip
     return contact_sheet(rows, scale=2 if len(person) > 5 else 3)
 
 
 def show_entities(image: Tensor, parts: Tensor, distributions: Sequence[Tensor]) -> Figure:
-    """Which texture paints which pixel, one row per operation.
+    """Which texture paints which pixel, one row an operation.
 
-    image          b 3 h w       the target pictures
-    parts          b h w         their ground-truth parts
-    distributions  b k h w each  textures that paint the same part most are drawn in shades of its colour
+    image          b 3 h w    the pictures that were painted
+    parts          b h w      their true parts
+    distributions  b k h w each; textures that paint the same kind of thing most share its colour, in shades
+
+    Face, arms and legs have one colour, skin: nothing tells a model apart what looks alike.
     """
-    rows = {"picture": image, "ground-truth\nparts": part_pictures(parts)}
+    merged = torch.tensor([PARTS.index("arms" if part in GROUPS["skin"] else part) for part in PARTS])
+    parts = merged.to(parts.device)[parts]
+    legend = {name: PART_COLOURS["arms" if name == "skin" else name] for name in GROUPS}
+    rows = {"picture": image, "true parts": part_pictures(parts)}
     for number, maps in enumerate(distributions):
         size = "×".join(map(str, maps.shape[-2:]))
         rows[f"operation {number}\n{size}, k = {maps.shape[1]}"] = painted(maps, texture_parts(maps, parts))
-    return contact_sheet(rows, legend=True)
+    return contact_sheet(rows, legend=legend)
 
 
 def show_textures(
     reference: Tensor, extraction: Tensor, target: Tensor, distribution: Tensor, groups: Sequence[int]
 ) -> Figure:
-    """The textures of one operation: the pixels each averages, their mean colour, the pixels it paints, its share.
+    """What each texture of one operation is: pixels it averages, their mean colour, pixels it paints, share of all.
 
     reference, target         3 h w    lit where the maps are large
     extraction, distribution  k h w
-    groups                    k numbers of PARTS, see `texture_parts`; the background's textures come last
+    groups                    k numbers of PARTS, see `texture_parts`
+
+    Textures that paint mostly the background are only counted: their pictures would be nearly white.
     """
     taken = spotlight(reference, extraction / torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None])
     given = spotlight(target, distribution)
     small = F.interpolate(reference[None], size=extraction.shape[-2:], mode="area")
     swatches = gather(small, extraction[None])[0]
     usage = reduce(distribution, "k h w -> k", "mean").tolist()
-    order = sorted(range(len(groups)), key=lambda texture: (not groups[texture], groups[texture], -usage[texture]))
-    scale, gap, margin, across = max(1, round(88 / reference.shape[-1])), 6, 76, 8
+    order = sorted(range(len(groups)), key=lambda texture: (groups[texture], -usage[texture]))
+    order = [texture for texture in order if PARTS[groups[texture]] != "background"]
+    scale, gap, margin = max(1, round(88 / reference.shape[-1])), 6, 76
     height, width = (side * scale for side in reference.shape[-2:])
-    block, lines = 2 * height + 80, -(-len(order) // across)
-    figure, axes = sheet(margin + across * (width + gap), lines * block)
+    block, lines = 2 * height + 80, -(-len(order) // 9)
+    across = -(-len(order) // max(1, lines))
+    figure, axes = sheet(max(420, margin + across * (width + gap)), lines * block + 26)
+    rest = [usage[texture] for texture in range(len(groups)) if texture not in order]
+    note = f"not drawn: {len(rest)} textures that paint mostly the background, {sum(rest):.0%} of the picture"
+    say(axes, note.replace("%", " %"), margin, lines * block + 12, "left", fontsize=8)
     for place, texture in enumerate(order):
         x, y = margin + place % across * (width + gap), place // across * block
         say(axes, f"{texture} {PARTS[groups[texture]]}", x + width / 2, y + 11, fontsize=8)
@@ -240,7 +247,7 @@ def show_textures(
 
 
 def show_measures(measured: Mapping[str, Mapping[str, Mapping[str, float]]], names: Mapping[str, str]) -> Figure:
-    """Bars with their 95 % intervals, one panel per measure.
+    """Bars with their 95 % intervals, one panel a measure.
 
     measured  row -> measure -> {mean, low, high}: a table of metrics.json
     names     measure -> title of its panel

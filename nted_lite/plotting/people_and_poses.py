@@ -8,6 +8,7 @@ from einops import rearrange
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from nted_lite.people import View
@@ -25,11 +26,16 @@ from nted_lite.plotting.base import (
     sheet,
     stick_figures,
 )
-from nted_lite.pose import COLOURS, JOINTS, LIMBS
+from nted_lite.pose import COLOURS, JOINTS, LIMBS, pose_map
 
 UNSEEN = "#cc78bc"  # from the same palette as the parts, but not used by any part
 CHECKS = ("#ffffff", "#0173b2")
 BAND = 4  # pixels between two lines of equal distance
+SIDES = {
+    "right arm": (0, 2, 3), "left arm": (1, 4, 5), "right leg": (6, 7, 8), "left leg": (9, 10, 11),
+    "head": (12, 13, 14, 15, 16),
+}  # fmt: skip
+"""The limbs by what a reader calls them; right and left are the person's own"""
 
 
 # ------------------------------------------------------------------------------------------------ tensors to pictures
@@ -105,6 +111,41 @@ def _skeleton(axes: Axes, one: View, left: float, top: float, scale: int) -> Non
 
 def _rgb(colour: Sequence[int]) -> tuple[float, ...]:
     return tuple(level / 255 for level in reversed(colour))  # COLOURS lists blue first
+
+
+def show_limbs(views: View) -> Figure:
+    """The stick figure's colours: pictures of people beside their figures, and names in the limbs' colours."""
+    b, _, height, width = views.image.shape
+    scale, gap, top = max(1, round(140 / width)), 8, 22
+    figure, axes = sheet(b * (2 * width * scale + 4 * gap) + 120, top + height * scale + gap)
+    figures = stick_figures(pose_map(views.keypoints, views.visible, height, width)).cpu()
+    for number, (image, lines) in enumerate(zip(views.image, figures, strict=True)):
+        x = gap + number * (2 * width * scale + 4 * gap)
+        put(axes, image, x, top, width * scale, height * scale)
+        put(axes, lines, x + width * scale + gap, top, width * scale, height * scale)
+    x, y = b * (2 * width * scale + 4 * gap) + gap, top + 30
+    for name, limbs in SIDES.items():
+        for place, limb in enumerate(limbs):
+            axes.add_patch(Rectangle((x + 15 * place, y - 6), 15, 12, color=_rgb(COLOURS[limb]), linewidth=0))
+        say(axes, name, x, y - 16, "left", fontsize=8)
+        y += 42
+    return figure
+
+
+def show_channels(pose: Tensor) -> Figure:
+    """All 20 channels of a pose map, each with its name, and a bar for the values of channels 3-19. pose 20 h w"""
+    figure = Figure(figsize=(9, 5.2), dpi=DPI, facecolor=PAPER, layout="constrained")
+    panels = figure.subplots(2, 9).flatten()
+    panels[0].imshow(picture(stick_figures(pose[None])[0]), interpolation="nearest")
+    panels[0].set_title("0–2\nstick figure", fontsize=7)
+    for number, (channel, (a, b), panel) in enumerate(zip(pose[3:].cpu(), LIMBS, panels[1:], strict=True), start=3):
+        drawn = panel.imshow(channel.numpy(), cmap="viridis", vmin=0, vmax=pose[3:].max().item())
+        panel.set_title(f"{number}\n{JOINTS[a]} –\n{JOINTS[b]}", fontsize=7)
+    for panel in panels:
+        panel.set(xticks=[], yticks=[])
+        panel.spines[:].set(visible=True, color=PALE)
+    figure.colorbar(drawn, ax=panels.tolist(), location="bottom", shrink=0.4, aspect=40, label="value of the channel")
+    return figure
 
 
 def show_seen(reference: View, target: View, seen: Tensor) -> Figure:

@@ -1,9 +1,9 @@
 """The whole system in one picture, drawn from a real example: what a reader of `model.py` should have in mind.
 
-left, going down  the reference encoder: the photo, then the pixels that each texture averages
+left, downwards   the reference encoder: the photo, then the pixels that each texture averages
 middle            the textures
-right, going up   the renderer: the texture that each pixel receives, and the picture so far
-bottom            the pose, and its features from the skeleton encoder
+right, upwards    the renderer: which texture each pixel takes, and the picture so far
+bottom            the pose, and the features that the skeleton encoder makes of it
 """
 
 import matplotlib
@@ -18,14 +18,15 @@ from nted_lite.model import NTED, Textures, Transfer
 from nted_lite.plotting import arrow, painted, part_legend, put, say, sheet, spotlight, stick_figures, texture_parts
 
 TILE = 44, 64  # columns and rows of the small pictures
-BOX = 88, 128  # the same for the large ones
+BOX = 88, 128  # and of the large ones
 STEP = 178  # from one row of boxes to the next
+TILES = 16  # at most so many textures are drawn: those that paint most of the person
 MAPS, VECTORS, SHARES, GROWS = 20, 460, 660, 800  # left edges of the four columns
 
 
 @torch.no_grad()
 def growth(model: NTED, pose: Tensor, textures: Textures) -> tuple[Tensor, list[Tensor]]:
-    """The features that the renderer starts from, and the picture after each of its stages.
+    """What the renderer starts from, and the picture after each of its stages.
 
     returns  b c 16 w                                    the skeleton features
              b 3 16 w, b 3 32 2w, ... up to the image    each stage adds its share of RGB to the enlarged last one
@@ -44,7 +45,7 @@ def growth(model: NTED, pose: Tensor, textures: Textures) -> tuple[Tensor, list[
 
 
 def as_colours(features: Tensor) -> Tensor:
-    """Show features by their first three principal components. c h w -> 3 h w in -1..1"""
+    """Many channels as three: the features' first principal components. c h w -> 3 h w in -1..1"""
     flat = rearrange(features, "c h w -> (h w) c")
     flat = flat - flat.mean(dim=0)
     _, _, directions = torch.linalg.svd(flat, full_matrices=False)
@@ -53,7 +54,7 @@ def as_colours(features: Tensor) -> Tensor:
 
 
 def as_heat(vectors: Tensor) -> Tensor:
-    """Textures as a picture, positive values in red and negative ones in blue. k c -> 3 k c in -1..1"""
+    """Textures as a picture, red positive and blue negative. k c -> 3 k c in -1..1"""
     values = vectors.cpu() / vectors.abs().max().cpu()
     heat = matplotlib.colormaps["RdBu_r"]((values.numpy() + 1) / 2)[..., :3]
     return rearrange(torch.from_numpy(heat).float(), "k c rgb -> rgb k c") * 2 - 1
@@ -61,11 +62,11 @@ def as_heat(vectors: Tensor) -> Tensor:
 
 @torch.no_grad()
 def show_dataflow(model: NTED, reference: Tensor, pose: Tensor, made: Transfer, parts: Tensor) -> Figure:
-    """One person's path through NTED, with all shapes.
+    """One person's way through NTED, with every shape.
 
-    reference, pose  b 3 h w, b 20 h w: the inputs, of which person 0 is shown
+    reference, pose  b 3 h w, b 20 h w: what went in; person 0 is drawn
     made             model(reference, pose)
-    parts            b h w   ground-truth parts of the b target pictures, which decide the colours of the textures
+    parts            b h w   true parts of the b pictures asked for; they choose the colours of the textures
     """
     levels = [level for level, k in enumerate(model.config.textures) if k]
     figure, axes = sheet(912, 22 + STEP * (len(levels) + 2))
@@ -87,27 +88,27 @@ def show_dataflow(model: NTED, reference: Tensor, pose: Tensor, made: Transfer, 
     arrow(axes, (GROWS + BOX[0] / 2, y - 6), (GROWS + BOX[0] / 2, y - STEP + BOX[1] + 32))
     for text, x in (("reference encoder", MAPS), ("textures", VECTORS + 64), ("renderer", GROWS)):
         say(axes, text, x, 16, "left" if x == MAPS else "center", fontsize=10, weight="bold")
-    say(axes, "colours of the distribution: the part that a texture paints most", MAPS, y - 52, "left", fontsize=8)
-    part_legend(axes, MAPS, y - 34)
+    say(axes, "colours of the distribution: the part that a texture paints most", MAPS, y - 32, "left", fontsize=8)
+    part_legend(axes, MAPS, y - 16)
     return figure
 
 
 def _operation(axes: Axes, reference: Tensor, made: Transfer, number: int, y: float, groups: list[int]) -> None:
-    """One row: the pixels that each texture averages -> the textures -> where each is painted."""
+    """One row: the pixels each texture averages -> the textures -> who paints what."""
     extraction, vectors, shares = made.extraction[number][0], made.textures[number][0], made.distribution[number][:1]
     k, c = vectors.shape
-    usage = shares[0].mean((1, 2)).tolist()
-    order = sorted(range(k), key=lambda texture: (groups[texture] == 0, -usage[texture]))[:16]  # the person's own first
     peak = torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None]
-    tiles = spotlight(reference, (extraction / peak)[order])
-    lines = -(-len(order) // 8)
+    person = shares[0] * (torch.tensor(groups, device=shares.device) > 0)[:, None, None]
+    chosen = person.sum((1, 2)).topk(min(k, TILES)).indices  # the background's come last
+    tiles = spotlight(reference, (extraction / peak)[chosen])
+    lines = -(-len(tiles) // 8)
     start = y + (BOX[1] - lines * (TILE[1] + 4)) / 2
     for texture, tile in enumerate(tiles):
         put(axes, tile, MAPS + texture % 8 * (TILE[0] + 4), start + texture // 8 * (TILE[1] + 4), *TILE)
     arrow(axes, (MAPS + BOX[0] / 2, y - STEP + BOX[1] + 6), (MAPS + BOX[0] / 2, start - 20))
-    which = "the pixels that each texture averages" + f", 16 of {k}" * (k > 16)
-    say(axes, f"extraction {k} × {_size(extraction)}: {which}", MAPS, start - 10, "left")
-    height = k * 6
+    which = f"{TILES} of the textures average" if k > TILES else "each texture averages"
+    say(axes, f"extraction {k} × {_size(extraction)}: the pixels that {which}", MAPS, start - 10, "left")
+    height = min(k * 6, BOX[1])
     middle = y + BOX[1] / 2
     put(axes, as_heat(vectors), VECTORS, middle - height / 2, 128, height)
     say(axes, f"{k} × {c}", VECTORS + 64, middle + height / 2 + 11)
