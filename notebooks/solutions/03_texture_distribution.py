@@ -5,26 +5,36 @@ from einops import einsum, rearrange
 # %% exercise-1: solution
 
 
-def distribute_some(vectors, logits, keep):
-    """As `my_distribute`, with some textures only. vectors b k c, logits b k h w, keep k (bool)"""
-    shares = logits.masked_fill(rearrange(~keep, "k -> k 1 1"), float("-inf")).softmax(dim=1)
-    return einsum(vectors, shares, "b k c, b k h w -> b c h w"), shares
+def distribute_some(textures, logits, keep):
+    """As `my_distribute`, with some textures only. textures b k c, logits b k h w, keep k (bool)"""
+    distribution = logits.masked_fill(rearrange(~keep, "k -> k 1 1"), float("-inf")).softmax(dim=1)
+    return einsum(textures, distribution, "b k c, b k h w -> b c h w"), distribution
 
 
 # %% exercise-1: mistake, shares struck out after the softmax
 
 
-def distribute_some(vectors, logits, keep):  # noqa: F811
-    shares = logits.softmax(dim=1) * rearrange(keep, "k -> k 1 1")
-    return einsum(vectors, shares, "b k c, b k h w -> b c h w"), shares
+def distribute_some(textures, logits, keep):  # noqa: F811
+    distribution = logits.softmax(dim=1) * rearrange(keep, "k -> k 1 1")
+    return einsum(textures, distribution, "b k c, b k h w -> b c h w"), distribution
 
 
 # %% exercise-1: mistake, logits set to 0
 
 
-def distribute_some(vectors, logits, keep):  # noqa: F811
-    shares = (logits * rearrange(keep, "k -> k 1 1")).softmax(dim=1)
-    return einsum(vectors, shares, "b k c, b k h w -> b c h w"), shares
+def distribute_some(textures, logits, keep):  # noqa: F811
+    distribution = (logits * rearrange(keep, "k -> k 1 1")).softmax(dim=1)
+    return einsum(textures, distribution, "b k c, b k h w -> b c h w"), distribution
+
+
+# %% exercise-1: mistake, right only for the choice that the check shows first
+
+
+def distribute_some(textures, logits, keep):  # noqa: F811
+    chosen = keep.clone().fill_(False)
+    chosen[[0, 3, 6]] = True
+    distribution = logits.masked_fill(rearrange(~chosen, "k -> k 1 1"), float("-inf")).softmax(dim=1)
+    return einsum(textures, distribution, "b k c, b k h w -> b c h w"), distribution
 
 
 # %% exercise-2: solution
@@ -50,6 +60,22 @@ def looks_at(extraction, distribution, row, column):  # noqa: F811
     return einsum(extraction[:, :, row, column], distribution, "b k, b k h w -> b h w")
 
 
+# %% exercise-2: mistake, all of W for one row
+
+
+def looks_at(extraction, distribution, row, column):  # noqa: F811
+    h, w = extraction.shape[-2:]
+    matrix = thin_attention(extraction, distribution)  # noqa: F821
+    return rearrange(matrix[:, row * w + column], "b (h w) -> b h w", h=h)
+
+
+# %% exercise-2: mistake, right only for the position that the check shows first
+
+
+def looks_at(extraction, distribution, row, column):  # noqa: F811
+    return einsum(distribution[:, :, 10, 7], extraction, "b k, b k h w -> b h w")
+
+
 # %% exercise-3: solution
 
 
@@ -70,3 +96,11 @@ def blend(q, a, t):  # noqa: F811
 
 def blend(q, a, t):  # noqa: F811
     return (1 - t) ** 0.5 * q + t**0.5 * a
+
+
+# %% exercise-3: mistake, the measured size: right for unrelated inputs only
+
+
+def blend(q, a, t):  # noqa: F811
+    mixed = (1 - t) * q + t * a
+    return mixed / mixed.square().mean().sqrt()
