@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
+FOLDED = ("source_hidden", "outputs_hidden")  # a proof, and what a prediction is about
 WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
 
 
@@ -46,7 +47,9 @@ def normalise(notebook: "NotebookNode") -> "NotebookNode":
     """Take out of an executed notebook whatever differs between two equal runs; it is changed in place."""
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02}"
-        cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
+        kept = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
+        folded = {name: True for name, on in cell.metadata.get("jupyter", {}).items() if name in FOLDED and on}
+        cell.metadata = kept | ({"jupyter": folded} if folded else {})
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     widgets = {key: value for key, value in notebook.metadata.items() if key == "widgets"}
