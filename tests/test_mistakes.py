@@ -43,7 +43,7 @@ MISTAKES = {
         ),
     },
     "05_renderer": {
-        "no 1/sqrt 2": ("scale = 1 / math.sqrt(2)", "scale = 1"),
+        "no activation": ("return self.activate(features), distribution", "return features, distribution"),
         "textures given to the wrong layer": ("first, second = textures or", "second, first = textures or"),
         "blur not normalised": ("[1.0, 3.0, 3.0, 1.0]) / 4", "[1.0, 3.0, 3.0, 1.0]) / 8"),
         "up-sampled picture moved by a pixel": ("before=2, after=1", "before=1, after=2"),
@@ -51,9 +51,9 @@ MISTAKES = {
     "06_losses": {
         "Gram matrix not normalised": ('-> b c d") / (h * w * c)', '-> b c d")'),
         "R1 without the lazy factor": ("r1 / 2 * every *", "r1 / 2 *"),
-        "the generator pulls the other way": ("F.softplus(-made_logits)", "F.softplus(made_logits)"),
+        "the generator pulls the other way": ("F.softplus(-fake_logits)", "F.softplus(fake_logits)"),
         "bilinear instead of nearest": (
-            "size=extraction.shape[-2:])  # nearest", 'size=extraction.shape[-2:], mode="bilinear")  # nearest',
+            "size=estimate.shape[-2:])", 'size=estimate.shape[-2:], mode="bilinear")',
         ),
     },
 }

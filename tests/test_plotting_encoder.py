@@ -74,3 +74,13 @@ def test_entities_are_counted_round(view):
     pictures = [[image.get_array() for image in figure.axes[0].images] for figure in figures]
     assert all((a == b).all() for a, b in zip(pictures[0], pictures[1], strict=True))
     assert not all((a == b).all() for a, b in zip(pictures[0], pictures[2], strict=True))
+
+
+@pytest.mark.parametrize("frequency, step, where", [(0.45, 2, 0.05), (0.3, 2, 0.2), (0.2, 2, 0.2), (0.3, 4, 0.05)])
+def test_a_frequency_folds_at_the_limit(frequency, step, where):
+    """The slower stripe has the same values at the rows that are kept."""
+    kept = step * torch.arange(8)
+    waves = [torch.cos(2 * torch.pi * f * kept) for f in (frequency, scales.folded(frequency, step))]
+    assert scales.folded(frequency, step) == pytest.approx(where)
+    torch.testing.assert_close(*waves, atol=1e-5, rtol=0)
+    assert saved(scales.show_folding(frequency, step)) > 10_000

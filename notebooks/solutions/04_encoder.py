@@ -30,6 +30,13 @@ def gain_of(slope: float) -> float:  # noqa: F811
     return math.sqrt(2)
 
 
+# %% exercise-1: mistake, right for the slope of StyleGAN2 only
+
+
+def gain_of(slope: float) -> float:  # noqa: F811
+    return math.sqrt(2 / 1.04)
+
+
 # %% exercise-2: solution
 
 
@@ -57,6 +64,15 @@ def shrink(image: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:  # noqa: 
     return F.conv2d(small, weight / math.sqrt(weight[0].numel()))
 
 
+# %% exercise-2: mistake, the fan-in of the pictures shown is written down
+
+
+def shrink(image: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:  # noqa: F811
+    p = weight.shape[-1]
+    zeros = (p + 1) // 2
+    return F.conv2d(blur(image, blur_kernel(), (zeros, zeros)), weight / math.sqrt(3 * p**2), stride=2)
+
+
 # %% exercise-3: solution
 
 
@@ -80,3 +96,18 @@ def residual(block: nn.Module, features: torch.Tensor) -> torch.Tensor:  # noqa:
 def residual(block: nn.Module, features: torch.Tensor) -> torch.Tensor:  # noqa: F811
     hidden = block.activate0(block.conv0(features))
     return block.activate1(features + block.conv1(hidden)) / math.sqrt(2)
+
+
+# %% exercise-3: mistake, the block is called
+
+
+def residual(block: nn.Module, features: torch.Tensor) -> torch.Tensor:  # noqa: F811
+    return block(features)
+
+
+# %% exercise-3: mistake, the input is overwritten
+
+
+def residual(block: nn.Module, features: torch.Tensor) -> torch.Tensor:  # noqa: F811
+    hidden = block.activate0(block.conv0(features))
+    return features.add_(block.activate1(block.conv1(hidden))).div_(math.sqrt(2))

@@ -111,6 +111,29 @@ def show_spectra(signals: Mapping[str, tuple[Tensor, int]]) -> Figure:
     return figure
 
 
+def folded(frequency: float, step: int) -> float:
+    """Where a frequency, in stripes per row, comes back if only every `step`-th row is kept: 0 .. 0.5 / step"""
+    return abs(frequency - round(frequency * step) / step)
+
+
+def show_folding(frequency: float, step: int, rows: int = 21) -> Figure:
+    """A stripe, the rows that are kept of it, and the slower stripe that goes through the same rows.
+
+    frequency  stripes per row
+    step       every how many rows are kept
+    """
+    figure = Figure(figsize=(8.2, 2.6), dpi=DPI, facecolor=PAPER, layout="constrained")
+    axes = figure.subplots()
+    places, kept = torch.linspace(0, rows - 1, 40 * rows), torch.arange(0, rows, step)
+    for name, stripes, line in (("the stripe", frequency, "-"), ("what is left", folded(frequency, step), "--")):
+        values = torch.cos(2 * torch.pi * stripes * places)
+        axes.plot(places, values, line, linewidth=1.5, label=f"{name}: {stripes:.2f} a row")
+    axes.plot(kept, torch.cos(2 * torch.pi * frequency * kept), "o", color=INK, markersize=6, label="rows kept")
+    axes.set(xlabel="row", ylabel="brightness", xticks=range(0, rows, 2), yticks=(-1, 0, 1))
+    figure.legend(loc="outside right center", frameon=False, labelspacing=1.2)
+    return figure
+
+
 def extracted_parts(extraction: Tensor, parts: Tensor) -> list[int]:
     """The part that each texture averages most, over b pictures. b k h w, b H W -> k indices into PARTS"""
     small = F.interpolate(rearrange(parts, "b h w -> b 1 h w").float(), size=extraction.shape[-2:], mode="nearest")
