@@ -1,4 +1,4 @@
-"""Appearance control: exchanging nothing gives the reference, exchanging all gives the garment, and planted areas are found."""
+"""Appearance control: exchange nothing and it is the reference, exchange all and it is the garment; planted areas are found."""
 
 from functools import partial
 from types import SimpleNamespace

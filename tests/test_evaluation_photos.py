@@ -1,4 +1,4 @@
-"""The protocol on photographs: pictures are read and matched as it says, libraries get what they expect, the ground truth wins."""
+"""The protocol on photos: pictures are read and matched as it says, libraries get what they expect, the truth wins."""
 
 import hashlib
 import json
