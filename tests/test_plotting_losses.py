@@ -86,7 +86,7 @@ def test_figure_of_the_logistic_loss():
         return nn.functional.softplus(z).mean()
 
     left, right = drawn(figures.show_logistic(soft, soft, {"a": soft, "b": lambda z: -soft(-z)})).axes
-    assert [line.get_label() for line in left.lines[:2]] == ["real image", "made image"]
+    assert [line.get_label() for line in left.lines[:2]] == ["real image", "generated image"]
     pull = right.lines[0].get_ydata()
     assert 0 <= pull[0] < 0.001 and 0.999 < pull[-1] <= 1
 

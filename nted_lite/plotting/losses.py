@@ -14,6 +14,7 @@ from torch import Tensor
 from nted_lite.plotting.base import DPI, INK, PALE, PAPER, PART_COLOURS, put, say, sheet
 
 WARM, COLD, LEAF, DARK = (PART_COLOURS[part] for part in ("shoes", "top", "bottom", "hair"))
+PLUM = "#cc78bc"
 SCALE = 3
 CHANGES = ("shift", "blur", "colour", "shuffle")
 
@@ -63,24 +64,25 @@ def places(image: Tensor, gradient: Tensor) -> Tensor:
     return torch.lerp(ghost, ink, weight)
 
 
-def show_gradients(made: Tensor, target: Tensor, gradients: Mapping[str, Tensor]) -> Figure:
+def show_gradients(generated: Tensor, target: Tensor, gradients: Mapping[str, Tensor]) -> Figure:
     """One picture, and below the name of each loss: where it looks, and what it asks for.
 
-    made, target  3 h w, -1..1
-    gradients     name -> 3 h w: the gradient of the loss with respect to the made picture
+    generated, target  3 h w, -1..1
+    gradients          name -> 3 h w: the gradient of the loss with respect to the generated image
     """
-    height, width, gap, margin = (*(side * SCALE for side in made.shape[-2:]), 6, 62)
+    height, width, gap, margin = (*(side * SCALE for side in generated.shape[-2:]), 6, 74)
     right = margin + (1 + len(gradients)) * (width + gap)
     figure, axes = sheet(right + 48, 22 + 2 * (height + gap))
     rows = (22, 22 + height + gap)
-    for y, name, image, drawn in zip(rows, ("made", "target"), (made, target), ("where", "wish"), strict=True):
+    names, images = ("generated", "target"), (generated, target)
+    for y, name, image, drawn in zip(rows, names, images, ("where", "wish"), strict=True):
         say(axes, name, margin - 10, y + height / 2, "right")
         say(axes, drawn, right + 4, y + height / 2, "left")
         put(axes, image, margin, y, width, height)
     for column, (name, gradient) in enumerate(gradients.items(), 1):
         x = margin + column * (width + gap)
         say(axes, name, x + width / 2, 11)
-        put(axes, places(made[None], gradient[None])[0], x, rows[0], width, height)
+        put(axes, places(generated[None], gradient[None])[0], x, rows[0], width, height)
         put(axes, wishes(gradient[None])[0], x, rows[1], width, height)
     return figure
 
@@ -145,21 +147,21 @@ def slopes_of(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
 def show_logistic(
     real: Callable[[Tensor], Tensor], fake: Callable[[Tensor], Tensor], generators: Mapping[str, Callable]
 ) -> Figure:
-    """The discriminator's two terms over the logit, and how hard each generator's loss pulls at a made image's logit.
+    """The discriminator's two terms over the logit, and the pull of each generator's loss on a generated image's logit.
 
-    real, fake  logits b 1 -> scalar: the term of real images, and that of made ones
+    real, fake  logits b 1 -> scalar: the term of real images, and that of generated ones
     generators  name -> the same for the generator
     """
     logits = torch.linspace(-8, 8, 129)
     figure = Figure(figsize=(8.4, 3.0), dpi=DPI, facecolor=PAPER, layout="constrained")
     left, right = figure.subplots(1, 2)
-    for name, loss, colour in (("real image", real, COLD), ("made image", fake, WARM)):
+    for name, loss, colour in (("real image", real, COLD), ("generated image", fake, WARM)):
         left.plot(logits, [loss(logit).item() for logit in rearrange(logits, "n -> n 1 1")], color=colour, label=name)
     left.set(title="the discriminator's loss", xlabel="logit")
     for (name, loss), colour in zip(generators.items(), (COLD, WARM)):
         right.plot(logits, slopes_of(loss, logits).abs(), color=colour, label=name)
     right.axvspan(-8, -4, color="#f3f3f3", linewidth=0)
-    right.set(title="pull on the generator", xlabel="logit of a made image")
+    right.set(title="pull on the generator", xlabel="logit of a generated image")
     right.text(-6, 0.5, "early in\ntraining", ha="center", va="center", fontsize=8, color=INK)
     for axes in (left, right):
         axes.axvline(0, color=PALE, linewidth=0.8, linestyle=":")
@@ -180,10 +182,10 @@ def show_fields(
     figure = Figure(figsize=(8.4, 4.5), dpi=DPI, facecolor=PAPER, layout="constrained")
     panels = figure.subplot_mosaic([list(trainings), ["below"] * len(trainings)], height_ratios=(1, 1.1))
     curves = panels["below"]
-    styles = zip((DARK, COLD, LEAF, WARM), ("-", "-", "--", "-"))
+    styles = zip((INK, LEAF, PLUM, DARK), ("-", "-", "--", "-"))  # blue and orange are the points
     for (name, (judge, steepness)), (colour, line) in zip(trainings.items(), styles):
         _contours(panels[name], judge)
-        for points, ink, label in ((real, COLD, "real"), (fake, WARM, "made")):
+        for points, ink, label in ((real, COLD, "real"), (fake, WARM, "generated")):
             panels[name].plot(*points[::2].T, ".", color=ink, markersize=2.5, label=label)  # half are enough to see
         panels[name].set_title(name, fontsize=9)
         curves.semilogy(steepness, line, color=colour, linewidth=1.5, label=name)
@@ -198,7 +200,7 @@ def _contours(axes: Axes, judge: Callable[[Tensor], Tensor]) -> None:
     x, y = torch.linspace(-2.2, 2.2, 89), torch.linspace(-1.5, 1.6, 63)
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
     logits = rearrange(judge(rearrange(grid, "h w xy -> (h w) xy")), "(h w) 1 -> h w", w=len(x))
-    axes.contourf(x, y, logits, range(-12, 13, 4), cmap="PuOr", alpha=0.5, extend="both")
+    axes.contourf(x, y, logits, range(-12, 13, 4), cmap="Greys", alpha=0.35, extend="both")
     levels = torch.arange(logits.min().floor().item(), logits.max().ceil().item() + 1).tolist()
     axes.contour(x, y, logits, levels, colors=PALE, linewidths=0.5, linestyles="solid")
     axes.set(xticks=[], yticks=[])
