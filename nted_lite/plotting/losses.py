@@ -1,4 +1,4 @@
-"""Figures of lesson 06: what each loss asks of a picture, how it judges a change, and how steep a discriminator is."""
+"""Pictures of lesson 06: what each loss asks of a picture, how it judges a change, and how steep a discriminator is."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,17 +14,17 @@ from torch import Tensor
 from nted_lite.plotting.base import DPI, INK, PALE, PAPER, PART_COLOURS, put, say, sheet
 
 WARM, COLD, LEAF, DARK = (PART_COLOURS[part] for part in ("shoes", "top", "bottom", "hair"))
+PLUM = "#cc78bc"
 SCALE = 3
 CHANGES = ("shift", "blur", "colour", "shuffle")
 
 
 def change(image: Tensor, kind: str, amount: int) -> Tensor:
-    """A picture with one kind of error. b 3 h w -> b 3 h w
+    """A picture made wrong in one way. b 3 h w -> b 3 h w
 
-    kind    "shift": by `amount` pixels to the right; "blur": `amount` times; "colour": `amount` quarters of the way to
-            exchanged colour channels; "shuffle": 40 x `amount` patches of 4 x 4 pixels change places (h and w must be
-            multiples of 4); ValueError for another kind
-    amount  0 changes nothing
+    kind    shift: so many pixels to the right; blur: so many times; colour: so many quarters of the way to a picture
+            whose red is blue; shuffle: so many times 40 patches of 4 x 4 pixels change places (h, w multiples of 4)
+    amount  0 leaves it alone
     """
     if kind == "shift":
         return F.pad(image, (amount, 0, 0, 0), mode="replicate")[..., : image.shape[-1]]
@@ -43,15 +43,15 @@ def change(image: Tensor, kind: str, amount: int) -> Tensor:
 
 
 def _scaled(gradient: Tensor) -> Tensor:
-    """Divide each gradient, b 3 h w, by the 99.5 % quantile of its magnitudes; 0 everywhere if there is no gradient."""
+    """b 3 h w -> b 3 h w: 1 is the 99.5 % quantile of each picture's sizes, 0 everywhere if there is no gradient."""
     largest = torch.quantile(rearrange(gradient.abs(), "b c h w -> b (c h w)"), 0.995, dim=1)
     return gradient / rearrange(largest.clamp_min(1e-12), "b -> b 1 1 1")
 
 
 def wishes(gradient: Tensor) -> Tensor:
-    """What a step against the gradient adds, on grey: brighter red means "more red here". b 3 h w -> b 3 h w in -1..1
+    """What a step against the gradient adds, on grey: brighter red means "more red here". b 3 h w -> b 3 h w, -1..1
 
-    Each picture is scaled to its own largest values, so two of them can be compared in shape but not in magnitude.
+    Every picture is scaled to its own largest wishes, so two of them can be compared in shape, not in size.
     """
     return (-_scaled(gradient)).clamp(-1, 1)
 
@@ -64,24 +64,25 @@ def places(image: Tensor, gradient: Tensor) -> Tensor:
     return torch.lerp(ghost, ink, weight)
 
 
-def show_gradients(made: Tensor, target: Tensor, gradients: Mapping[str, Tensor]) -> Figure:
-    """A generated picture and its target, and for each loss: where it looks, and what it asks for.
+def show_gradients(generated: Tensor, target: Tensor, gradients: Mapping[str, Tensor]) -> Figure:
+    """One picture, and below the name of each loss: where it looks, and what it asks for.
 
-    made, target  3 h w, -1..1: generated picture and ground truth
-    gradients     name -> 3 h w: the gradient of the loss with respect to the generated picture
+    generated, target  3 h w, -1..1
+    gradients          name -> 3 h w: the gradient of the loss with respect to the generated image
     """
-    height, width, gap, margin = (*(side * SCALE for side in made.shape[-2:]), 6, 76)
+    height, width, gap, margin = (*(side * SCALE for side in generated.shape[-2:]), 6, 74)
     right = margin + (1 + len(gradients)) * (width + gap)
     figure, axes = sheet(right + 48, 22 + 2 * (height + gap))
     rows = (22, 22 + height + gap)
-    for y, name, image, drawn in zip(rows, ("generated", "target"), (made, target), ("where", "wish"), strict=True):
+    names, images = ("generated", "target"), (generated, target)
+    for y, name, image, drawn in zip(rows, names, images, ("where", "wish"), strict=True):
         say(axes, name, margin - 10, y + height / 2, "right")
         say(axes, drawn, right + 4, y + height / 2, "left")
         put(axes, image, margin, y, width, height)
     for column, (name, gradient) in enumerate(gradients.items(), 1):
         x = margin + column * (width + gap)
         say(axes, name, x + width / 2, 11)
-        put(axes, places(made[None], gradient[None])[0], x, rows[0], width, height)
+        put(axes, places(generated[None], gradient[None])[0], x, rows[0], width, height)
         put(axes, wishes(gradient[None])[0], x, rows[1], width, height)
     return figure
 
@@ -89,7 +90,7 @@ def show_gradients(made: Tensor, target: Tensor, gradients: Mapping[str, Tensor]
 def show_verdicts(
     target: Tensor, changed: Tensor, gradient: Tensor, values: Mapping[str, float], chosen: str
 ) -> Figure:
-    """A picture, a changed version, what one loss asks of that, and a bar for the value of every loss.
+    """A picture, a changed one, what one loss asks of it, and a bar for the value of every loss.
 
     target, changed  3 h w, -1..1
     gradient         3 h w, of the chosen loss with respect to the changed picture
@@ -116,7 +117,7 @@ def show_verdicts(
 
 
 def show_faces(images: Tensor, boxes: Tensor, crops: Tensor) -> Figure:
-    """Pictures with a box around each face, and below them the face crops.
+    """Pictures with the box around each face, and below them what is cut out.
 
     images  b 3 h w, -1..1
     boxes   b 3        left, top, side in pixels; side 0: no face
@@ -137,7 +138,7 @@ def show_faces(images: Tensor, boxes: Tensor, crops: Tensor) -> Figure:
 
 
 def slopes_of(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
-    """The derivative of a loss at each logit separately. n -> n"""
+    """The derivative of a loss at each logit on its own. n -> n"""
     logits = logits.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(sum(loss(logit) for logit in rearrange(logits, "n -> n 1 1")), logits)
     return gradient
@@ -146,10 +147,10 @@ def slopes_of(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
 def show_logistic(
     real: Callable[[Tensor], Tensor], fake: Callable[[Tensor], Tensor], generators: Mapping[str, Callable]
 ) -> Figure:
-    """The discriminator's two terms over the logit, and how hard each generator loss pulls at the logit.
+    """The discriminator's two terms over the logit, and the pull of each generator's loss on a generated image's logit.
 
-    real, fake  logits b 1 -> scalar: the terms for real and for generated images
-    generators  name -> the same for a generator loss
+    real, fake  logits b 1 -> scalar: the term of real images, and that of generated ones
+    generators  name -> the same for the generator
     """
     logits = torch.linspace(-8, 8, 129)
     figure = Figure(figsize=(8.4, 3.0), dpi=DPI, facecolor=PAPER, layout="constrained")
@@ -171,17 +172,17 @@ def show_logistic(
 def show_fields(
     trainings: Mapping[str, tuple[Callable[[Tensor], Tensor], Sequence[float]]], real: Tensor, fake: Tensor
 ) -> Figure:
-    """Discriminators of points in a plane, as contour maps, and how steep each became during training.
+    """Discriminators of points in a plane, as maps, and how steep each became while it was trained.
 
     trainings   name -> (function from points n 2 to logits n 1, R1 penalty after each step)
     real, fake  n 2
 
-    There is a contour line at every integer logit, so dense lines mean a steep slope.
+    A contour line for every whole logit: close lines mean steep.
     """
     figure = Figure(figsize=(8.4, 4.5), dpi=DPI, facecolor=PAPER, layout="constrained")
     panels = figure.subplot_mosaic([list(trainings), ["below"] * len(trainings)], height_ratios=(1, 1.1))
     curves = panels["below"]
-    styles = zip((DARK, COLD, LEAF, WARM), ("-", "-", "--", "-"))
+    styles = zip((INK, LEAF, PLUM, DARK), ("-", "-", "--", "-"))  # blue and orange are the points
     for (name, (judge, steepness)), (colour, line) in zip(trainings.items(), styles):
         _contours(panels[name], judge)
         for points, ink, label in ((real, COLD, "real"), (fake, WARM, "generated")):
@@ -199,7 +200,7 @@ def _contours(axes: Axes, judge: Callable[[Tensor], Tensor]) -> None:
     x, y = torch.linspace(-2.2, 2.2, 89), torch.linspace(-1.5, 1.6, 63)
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
     logits = rearrange(judge(rearrange(grid, "h w xy -> (h w) xy")), "(h w) 1 -> h w", w=len(x))
-    axes.contourf(x, y, logits, range(-12, 13, 4), cmap="PuOr", alpha=0.5, extend="both")
+    axes.contourf(x, y, logits, range(-12, 13, 4), cmap="Greys", alpha=0.35, extend="both")
     levels = torch.arange(logits.min().floor().item(), logits.max().ceil().item() + 1).tolist()
     axes.contour(x, y, logits, levels, colors=PALE, linewidths=0.5, linestyles="solid")
     axes.set(xticks=[], yticks=[])
