@@ -1,4 +1,4 @@
-"""Appearance control: exchanging nothing gives the reference, exchanging all gives the garment, and planted areas are found."""
+"""Appearance control: no exchange gives the reference, a full one the garment; planted areas are found."""
 
 from functools import partial
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The protocol on photographs: pictures are read and matched as it says, libraries get what they expect, the ground truth wins."""
+"""The protocol on photographs: pictures are read and matched as it says, and the ground truth wins."""
 
 import hashlib
 import json
