@@ -1,4 +1,4 @@
-"""Checkpoints of any origin load completely or are refused in one line that says what they are; they never run code."""
+"""Checkpoints of any origin load completely, or one line says what they are; they never run code."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""Appearance control: exchange nothing and it is the reference, exchange all and it is the garment; planted areas are found."""
+"""Appearance control: no exchange gives the reference, a full one the garment; planted areas are found."""
 
 from functools import partial
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Text files from any system and editor read alike, and a picture has one name, no matter how its path is written."""
+"""Text files from any system and editor read alike, and a picture has one name, however its path is written."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A training step at the paper's size runs exactly as the preset says, on a CPU, with random VGG-19 weights."""
+"""A training step at the paper's size runs as in the preset, on a CPU, with random VGG-19 weights."""
 
 from dataclasses import replace
 

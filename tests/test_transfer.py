@@ -1,4 +1,4 @@
-"""Inference on files equals inference on tensors, whatever the files look like, and names the file that is broken."""
+"""Inference on files equals inference on tensors, whatever the files look like, and names broken files."""
 
 import json
 import shutil
