@@ -22,6 +22,8 @@ from nted_lite.weights.hub import shipped
 
 GARMENTS = ("top", "bottom")
 WIDTHS = (16, 32, 64)
+PARSER_SIZES = ((64, 16), (128, 8), (64, 16), (96, 12))
+"""Rows of the pictures, and how many of them, in the steps of the parser's training in turn"""
 
 VGG_STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))
 """VGG-19 up to relu5_1: channels and number of convolutions of each stage, with pooling between stages"""
@@ -56,7 +58,7 @@ def _block(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 class PeopleParser(nn.Module):
     """A small U-Net for pictures of synthetic people.
 
-    image    b 3 h w   -1..1, h and w multiples of 4
+    image    b 3 h w   -1..1, of any size; it was trained on 64 to 128 rows
     returns  [b c h w, b c h/2 w/2, b c h/4 w/4]   the features that the perceptual loss compares, each divided by its
                        mean magnitude on ground-truth pictures, so that all scales have equal weight
     """
@@ -86,8 +88,8 @@ class PeopleParser(nn.Module):
     def parse(self, image: Tensor) -> Parsing:
         """The part of every pixel, and the patterns and colours of the garments. image  b 3 h w, -1..1"""
         fine, middle, coarse = self._encode(image)
-        middle = self.up[0](torch.cat([middle, F.interpolate(coarse, scale_factor=2.0)], dim=1))
-        fine = self.up[1](torch.cat([fine, F.interpolate(middle, scale_factor=2.0)], dim=1))
+        middle = self.up[0](torch.cat([middle, F.interpolate(coarse, size=middle.shape[-2:])], dim=1))
+        fine = self.up[1](torch.cat([fine, F.interpolate(middle, size=fine.shape[-2:])], dim=1))
         pooled = torch.cat([reduce(coarse, "b c h w -> b c", how) for how in ("mean", "max")], dim=1)
         garments = len(GARMENTS)
         return Parsing(
@@ -127,20 +129,21 @@ def parser_quality(parser: PeopleParser, height: int = 64, people: int = 512) ->
     }
 
 
-def train_parser(steps: int = 1500, batch: int = 16, height: int = 64, lr: float = 3e-3, seed: int = 0) -> PeopleParser:
-    """Train the parser on people rendered on the fly; this takes a few minutes on two CPU cores.
+def train_parser(steps: int = 4000, lr: float = 3e-3, seed: int = 0) -> PeopleParser:
+    """Train the parser on people rendered on the fly, of all of PARSER_SIZES in turn.
 
-    steps   optimiser steps
-    batch   people per step
-    height  rows of the pictures
-    lr      peak learning rate
+    steps  optimiser steps
+    lr     peak learning rate
     """
     torch.manual_seed(seed)
     parser = PeopleParser().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(parser.parameters(), lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
+    first = 0
     for step in trange(steps, desc="people parser", mininterval=5):
-        index = torch.arange(step * batch, (step + 1) * batch)
+        height, people = PARSER_SIZES[step % len(PARSER_SIZES)]
+        index = torch.arange(first, first + people)
+        first += people
         person = sample_people(SPLITS["train"], index)
         view = render(person, sample_poses(SPLITS["train"], index, 0), height)
         image = view.image.contiguous(memory_format=torch.channels_last)
@@ -148,9 +151,17 @@ def train_parser(steps: int = 1500, batch: int = 16, height: int = 64, lr: float
         parser_loss(parser.parse(image), person, view).backward()
         optimiser.step()
         schedule.step()
-    parser.eval()
-    with torch.no_grad():
-        parser.magnitudes.copy_(torch.stack([f.abs().mean() for f in parser(image)]))
+    return _balance(parser.eval())
+
+
+@torch.no_grad()
+def _balance(parser: PeopleParser, people: int = 256) -> PeopleParser:
+    """Measure the mean magnitude of each scale's features, on people of 64 and of 128 rows."""
+    index, means = torch.arange(people), []
+    for height in (64, 128):
+        view = render(sample_people(SPLITS["train"], index), sample_poses(SPLITS["train"], index, 0), height)
+        means.append(torch.stack([f.abs().mean() for f in parser(view.image)]))
+    parser.magnitudes.copy_(parser.magnitudes * torch.stack(means).mean(0))
     return parser
 
 
