@@ -272,7 +272,7 @@ def bad_checkpoint(folder, kind):
         ("not JSON", "{}/config.json: {none} (Expecting property name"),
         ("a list", "{}/config.json: {none} ("),
         ("no bytes of text", "{}/config.json: {none} ("),
-        ("a wrong value", "{}/config.json: {none} (kernels (1,) and channels (64, 48, 32) differ in length"),
+        ("a wrong value", "{}/config.json: {none} (kernels (1,) and channels ("),
         ("a wrong type", "{}/config.json: {none} ("),
         ("an unknown key", "{}/config.json: {none} (unknown in a model's configuration: width)"),
         ("no weights", "{}/model.safetensors: no such file"),

@@ -14,7 +14,6 @@ from nted_lite.images import write_png
 from nted_lite.keypoints import PoseOptions
 from nted_lite.people import SPLITS, pairs
 from nted_lite.plotting import picture, stick_figures
-from nted_lite.pose import pose_map
 from nted_lite.transfer import Job, output_name, read_jobs, transfer, transfer_file, transfer_pairs
 from nted_lite.weights.hub import shipped
 
@@ -62,7 +61,7 @@ def one_line(call, *arguments):
 def by_tensors(model, people, who, pose):
     """What the model makes of person `who` in the pose of another, without files but for the rounding to bytes."""
     reference = torch.from_numpy(picture(people.reference.image[who])).movedim(-1, 0) / 127.5 - 1
-    drawn = pose_map(people.target.keypoints[[pose]], people.target.visible[[pose]], height=64)
+    drawn = model.pose_map(people.target.keypoints[[pose]], people.target.visible[[pose]])
     with torch.no_grad():
         return reference[None], drawn, model(reference[None], drawn).image
 
