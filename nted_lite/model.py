@@ -153,4 +153,5 @@ class NTED(
         except OSError as error:
             raise ValueError(f"{file}: no such file, so no model") from error
         except Exception as error:  # values of wrong types make the layers raise nearly anything
-            raise ValueError(f"{file}: describes no model ({' '.join(str(error).split())})") from error
+            why = shorten(" ".join(str(error).split()), 300, placeholder=" ...")
+            raise ValueError(f"{file}: describes no model ({why})") from error

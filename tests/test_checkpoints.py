@@ -348,7 +348,7 @@ HERE = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def broken_torchvision(tmp_path):
     """An environment whose torchvision fails on import, and is there for every library that looks for it."""
-    files = {"torchvision/__init__.py": BROKEN, "torchvision-0.1.dist-info/METADATA": "Name: torchvision"}
+    files = {"torchvision/__init__.py": BROKEN, "torchvision-0.1.dist-info/METADATA": "Name: torchvision\nVersion: 0.1"}
     for name, content in files.items():
         (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "site" / name).write_text(content + "\n")
@@ -369,12 +369,14 @@ def test_this_torchvision_stops_torchmetrics(broken_torchvision):
     assert "nms does not exist" in broken_torchvision("-c", program).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["evaluate --checkpoint {0} --people 2 --out m.json", "demo --people 2 --out demo"])
 def test_commands_without_torchvision(words, broken_torchvision):
     done = broken_torchvision("-m", "nted_lite", *words.format(shipped("people-64")).split())
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_only_what_needs_torchvision_asks_for_it(broken_torchvision):
     """Every module can be imported; the networks of LPIPS and FID say how to mend it."""
     modules = sorted(p.relative_to(HERE).with_suffix("").as_posix() for p in (HERE / "nted_lite").rglob("*.py"))

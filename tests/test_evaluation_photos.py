@@ -85,6 +85,7 @@ def measured(hub, folders):
     return evaluate_pictures(true, *SIZE), evaluate_pictures(wrong, *SIZE, reference_set=two)
 
 
+@pytest.mark.slow
 def test_truth_scores_best_and_others_clearly_worse(measured):
     truth, wrong = measured
     assert truth["measures"]["ssim"]["mean"] == pytest.approx(1, abs=1e-5)
@@ -98,6 +99,7 @@ def test_truth_scores_best_and_others_clearly_worse(measured):
     assert wrong["measures"]["lpips"]["mean"] > 0.01
 
 
+@pytest.mark.slow
 def test_libraries_get_what_they_expect(hub, folders, measured):
     """The same numbers from the raw libraries, given arrays that were prepared by hand: the classic trap of ranges."""
     from torchmetrics.image.fid import FrechetInceptionDistance
@@ -116,6 +118,7 @@ def test_libraries_get_what_they_expect(hub, folders, measured):
     assert measured[1]["fid"] == pytest.approx(measures.frechet(*features), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_protocol_is_reported(measured):
     truth, wrong = (json.loads(json.dumps(each)) for each in measured)
     assert truth["protocol"]["size"] == [64, 44]
@@ -129,6 +132,7 @@ def test_protocol_is_reported(measured):
     assert "warning: 2 pictures are too few for FID" in text and "warning: 4 pictures are too few" in report(truth)
 
 
+@pytest.mark.slow
 def test_too_few_pictures(hub, folders):
     one = folders / "true" / "a" / "0.png"
     for chosen, line in (([], "0 generated pictures"), ([(one, one)], "1 generated pictures")):
@@ -240,12 +244,14 @@ def by_model(hub, data):
     return photos.evaluate_deepfashion(NTED(preset("people-64").model).eval(), data)
 
 
+@pytest.mark.slow
 def test_a_model_on_test_pairs(by_model):
     assert by_model["protocol"]["generated"]["pictures"] == 12  # two people, three pictures each, both sources of each
     assert by_model["protocol"]["fid reference"]["pictures"] == 12  # those of the four training people
     assert by_model["measures"]["psnr"]["mean"] < 30
 
 
+@pytest.mark.slow
 def test_pictures_of_test_pairs(by_model, data, tmp_path):
     """What a model made is found by name, and measured as the model itself is; the true targets score best."""
     test = DeepFashion(data, 64, "test")
@@ -257,6 +263,7 @@ def test_pictures_of_test_pairs(by_model, data, tmp_path):
     assert measured["fid"] < by_model["fid"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_protocol_and_saves_it(hub, folders, tmp_path, monkeypatch, capsys):
     words = "--pictures", folders / "copies", "--truth", folders / "true", "--height", 64, "--out", tmp_path / "m.json"
     monkeypatch.setattr("sys.argv", ["nted-lite", "evaluate", *map(str, words)])
