@@ -363,6 +363,7 @@ def broken_torchvision(tmp_path):
     return python
 
 
+@pytest.mark.slow
 def test_this_torchvision_stops_torchmetrics(broken_torchvision):
     """What the next tests are about is real: a library that is not imported cannot fail."""
     program = "try:\n import torchmetrics\nexcept RuntimeError as error: print(error)"
@@ -394,6 +395,7 @@ def test_only_what_needs_torchvision_asks_for_it(broken_torchvision):
     assert all("pip install --force-reinstall --no-deps torchvision" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_plotting_loads_no_measures():
     """Pictures are drawn in lessons that have nothing to do with evaluation, and by people without its libraries."""
     program = "import sys, nted_lite.plotting; print(*sys.modules)"

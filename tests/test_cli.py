@@ -24,6 +24,7 @@ def call(monkeypatch, *words):
     cli.main()
 
 
+@pytest.mark.slow
 def test_train_then_evaluate(monkeypatch, tmp_path, capsys):
     call(monkeypatch, "train", "--preset", "people-64", "--out", tmp_path, "--device", "cpu", *TINY)
     assert json.loads((tmp_path / "config.json").read_text())["channels"] == [8, 8, 8]
@@ -36,6 +37,7 @@ def state(folder):
     return load_file(folder / "state.safetensors")
 
 
+@pytest.mark.slow
 def test_resume_alone_takes_every_option_from_the_folder(monkeypatch, tmp_path, capsys):
     """Stopped at step 2 and resumed with no other option, a training ends with the bits of an undisturbed one."""
     options = [*TINY, "--steps", "4", "--pairs", "2", "--lr", "0.0005", "--seed", "5", "--device", "cpu",
@@ -80,6 +82,7 @@ def test_start_from_shipped_weights(monkeypatch, tmp_path):
     assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
 
 
+@pytest.mark.slow
 def test_from_files_to_a_model_to_pictures(monkeypatch, tmp_path):
     """DeepFashion's format all the way: people written as files, prepared, trained on with every loss, used."""
     pytest.importorskip("lmdb")

@@ -144,6 +144,7 @@ def test_a_new_learning_rate_counts_when_resuming(tmp_path):
 # --------------------------------------------------------------------------------------------- the same step, otherwise
 
 
+@pytest.mark.slow
 def test_gradient_accumulation_changes_nothing():
     """Four pairs in two portions are four pairs at once: hidden textures, the discriminator's groups, R1, averages."""
     whole = trainer(pairs=4, adversarial_start=0)

@@ -58,6 +58,7 @@ def test_more_processes_than_gpus(monkeypatch, device, gpus, line):
         devices.accelerator(device)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_networks_and_losses_run_on_the_meta_device(name):
     """A tensor left on the CPU, where a GPU would be used, does not go together with tensors without data."""

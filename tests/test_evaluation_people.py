@@ -96,6 +96,7 @@ def test_evaluation_is_complete(small, parser, rows):
     assert "5 pictures are too few for a Frechet distance" in text
 
 
+@pytest.mark.slow
 def test_the_batch_changes_nothing_but_the_speed(small, parser):
     model = NTED(small).eval()
     one, other = (evaluate_people(model, parser, people=6, batch=batch) for batch in (6, 4))

@@ -74,6 +74,7 @@ def test_measures_make_the_folder_that_is_asked_for(tmp_path):
         results.keep(people(4), tmp_path, asked=True)
 
 
+@pytest.mark.slow
 def test_a_few_people_do_not_replace_shipped_measures(monkeypatch, tmp_path, capsys):
     folder = shutil.copytree(shipped("people-64"), tmp_path / "people-64")
     before = (folder / "metrics.json").read_bytes()
@@ -138,6 +139,7 @@ def test_pictures_and_their_layout(monkeypatch, tmp_path, capsys):
 # --------------------------------------------------------------------------------------------------------- all models
 
 
+@pytest.mark.slow
 def test_every_shipped_model_is_measured(monkeypatch, small, tmp_path, capsys):
     for name in ("b-model", "a-model"):
         save_model(NTED(small), tmp_path / name)

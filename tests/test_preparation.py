@@ -439,6 +439,7 @@ def test_key_points_may_lie_anywhere(few, plain, tmp_path):
     assert texts(tmp_path / "out") == texts(plain)
 
 
+@pytest.mark.slow
 def test_the_example_of_the_documentation(tmp_path):
     """Its lists, its commands and what they print, word for word, with people of its names drawn at its size."""
     text = (ROOT / "data_prep/README.md").read_text().split("## Pictures of your own")[1].split("\n## ")[0]

@@ -133,6 +133,7 @@ def test_a_caller_keeps_its_random_numbers():
     assert torch.equal(torch.rand(2), wanted)
 
 
+@pytest.mark.slow
 def test_loss_falls():
     run = trainer(weights=LossWeights(adversarial=0), lr=5e-3)
     totals = [sum(value.item() for value in run.train_step().values()) for _ in range(40)]
@@ -147,6 +148,7 @@ def accelerate_anew():
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
+@pytest.mark.slow
 def test_half_precision_is_nearly_the_same(accelerate_anew):
     full = trainer()
     wants = [full.train_step() for _ in range(3)]

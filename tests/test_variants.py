@@ -32,6 +32,7 @@ class Pixels(nn.Module):
         return [image]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_step_moves_every_parameter_and_the_parts_agree(name):
     variant = VARIANTS[name]

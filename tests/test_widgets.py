@@ -124,6 +124,7 @@ def test_the_canvas_needs_no_network():
     assert "import " not in source and "http" not in source and "fetch(" not in source
 
 
+@pytest.mark.slow
 def test_the_wardrobe_follows_its_sliders(model):
     torch.manual_seed(0)
     panel = Wardrobe(model, PeopleParser().eval(), people=4)
