@@ -108,8 +108,9 @@ def write_record(folder: Path, record: Mapping, changed_at: int | None = None) -
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / RECORD
-    if changed_at is not None:
-        os.replace(file, folder / f"train-until-{changed_at}.json")
+    before = folder / f"train-until-{changed_at}.json"
+    if changed_at is not None and not before.exists():  # of several changes at one step, the first ended what was done
+        shutil.copyfile(file, before)  # a copy: without train.json, even for a moment, nothing could be resumed
     aside = folder / f"{RECORD}.new"
     plain = {name: asdict(value) if is_dataclass(value) else value for name, value in record.items()}
     aside.write_text(json.dumps({"version": VERSION, **plain}, indent=2, default=str) + "\n")

@@ -202,6 +202,14 @@ _PAPER_512 = replace(
 )
 
 _PEOPLE = dict(logit_scale=8.0, residuals=(1, 1), coordinates=True, pose_skips=True, fine_pose=True)
+_PEOPLE_64 = ModelConfig(
+    channels=(64, 64, 48),
+    textures=(16, 32, 0),
+    kernels=(1, 3, 3),
+    discriminator_channels=(64, 64, 64, 64, 48),
+    renderer_residuals=(0, 1),
+    **_PEOPLE,
+)
 _PEOPLE_TRAIN = TrainConfig(
     lr=16e-3,
     discriminator_lr=4e-3,
@@ -212,17 +220,7 @@ _PEOPLE_TRAIN = TrainConfig(
 )
 
 PRESETS = {
-    "people-64": Preset(
-        ModelConfig(
-            channels=(64, 64, 48),
-            textures=(16, 32, 0),
-            kernels=(1, 3, 3),
-            discriminator_channels=(64, 64, 64, 64, 48),
-            renderer_residuals=(0, 1),
-            **_PEOPLE,
-        ),
-        replace(_PEOPLE_TRAIN, steps=26_000, adversarial_start=19_000),
-    ),
+    "people-64": Preset(_PEOPLE_64, replace(_PEOPLE_TRAIN, steps=26_000, adversarial_start=19_000)),
     "people-128": Preset(
         ModelConfig(
             channels=(96, 96, 64, 48),
@@ -235,15 +233,7 @@ PRESETS = {
         replace(_PEOPLE_TRAIN, steps=45_000, adversarial_start=33_000),
     ),
     "people-64-k5": Preset(
-        ModelConfig(
-            channels=(64, 64, 48),
-            textures=(5, 5, 0),
-            kernels=(1, 3, 3),
-            discriminator_channels=(64, 64, 64, 64, 48),
-            renderer_residuals=(0, 1),
-            **_PEOPLE,
-        ),
-        replace(_PEOPLE_TRAIN, steps=10_000, weights=LossWeights()),
+        replace(_PEOPLE_64, textures=(5, 5, 0)), replace(_PEOPLE_TRAIN, steps=10_000, weights=LossWeights())
     ),
     "fashion-256": Preset(
         ModelConfig(

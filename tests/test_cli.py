@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from nted_lite import NTED, cli, training
+from nted_lite import NTED, checkpoint, cli, training
 from nted_lite.weights.hub import shipped
 
 TINY = [
@@ -70,6 +70,13 @@ def test_what_a_resume_changes_is_said_and_the_old_record_kept(monkeypatch, tmp_
     assert "changed on resuming at step 2: train.steps: 2 -> 3" in said and "train.ema: 0.998 -> 0.9" in said
     assert "lr" not in said
     assert json.loads((tmp_path / "train.json").read_text())["train"]["lr"] == 0.0005
+    assert json.loads((tmp_path / "train-until-2.json").read_text())["train"]["steps"] == 2
+
+
+def test_two_changes_at_one_step_keep_the_record_of_what_was_done(tmp_path):
+    for steps, changed_at in ((2, None), (3, 2), (4, 2)):
+        checkpoint.write_record(tmp_path, {"preset": "x", "train": {"steps": steps}}, changed_at)
+        assert json.loads((tmp_path / "train.json").read_text())["train"]["steps"] == steps
     assert json.loads((tmp_path / "train-until-2.json").read_text())["train"]["steps"] == 2
 
 

@@ -67,3 +67,21 @@ def test_unknown_names_are_refused(zoo, monkeypatch):
     monkeypatch.setattr("sys.argv", ["train.py", "people-63"])
     with pytest.raises(SystemExit, match="nothing trains people-63; there are people-parser, people-64"):
         zoo["main"]()
+
+
+def test_a_run_that_died_before_it_was_shipped_is_shipped(zoo, monkeypatch, tmp_path):
+    """What lies in checkpoints/ from before says nothing about this run; a run that arrived is left alone."""
+    seen, name = [], "people-64"
+    (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    (tmp_path / "checkpoints" / name / "metrics.json").write_text("{}")
+    (tmp_path / "runs" / name).mkdir(parents=True)
+    scope = zoo["main"].__globals__
+    monkeypatch.setitem(scope, "steps_done", lambda name: zoo["steps_wanted"](name))
+    monkeypatch.setitem(scope, "train", lambda name: seen.append("trained"))
+    monkeypatch.setitem(scope, "ship", lambda name: seen.append("shipped"))
+    monkeypatch.setattr("sys.argv", ["train.py", name])
+    zoo["main"]()
+    assert seen == ["shipped"]
+    (tmp_path / "runs" / name / zoo["SHIPPED_MARK"]).touch()
+    zoo["main"]()
+    assert seen == ["shipped"]
