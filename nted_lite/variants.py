@@ -1,4 +1,4 @@
-"""The ablations: the `people-64` model with one decision changed at a time, all trained with the same short budget.
+"""The ablations: a small `people-64` with one decision changed at a time, all trained with the same short budget.
 
 Most only change a number in the configuration. Four change the network itself but keep its interface: `extract`,
 `render` and `forward`. Notebook 10 compares them; `checkpoints/train.py` trains them.
@@ -138,8 +138,12 @@ class Modulated(NTED):
 
 # ------------------------------------------------------------------------------------------------------------ the list
 
-FULL = PRESETS["people-64"].model
-SHORT = replace(PRESETS["people-64"].train, steps=2500, texture_dropout_steps=500, weights=LossWeights())
+FULL = replace(PRESETS["people-64"].model, channels=(48, 48, 32), discriminator_channels=(48, 48, 48, 48, 32))
+"""What all variants start from: people-64 with narrower networks, so that a variant takes minutes, not hours"""
+
+SHORT = replace(
+    PRESETS["people-64"].train, steps=3000, pairs=2, texture_dropout_steps=500, weights=LossWeights(), sample_every=3000
+)
 """The budget of all variants: the same steps, the same people, no adversarial loss"""
 
 
