@@ -36,7 +36,7 @@ TWICE = ("full", "no-reconstruction", "concatenated")
 QUEUE = {
     "people-parser": ["train-parser"],
     "people-64": ["train", "--preset", "people-64"],
-    "people-128": ["train", "--preset", "people-128"],
+    "people-128": ["train", "--preset", "people-128", "--init", "checkpoints/people-64"],
     "people-64-k5": ["train", "--preset", "people-64-k5"],
     **{f"variants/{name}": ["train", "--preset", name] for name in VARIANTS},
     **{f"variants/{name}-seed-1": ["train", "--preset", name, "--seed", "1"] for name in TWICE},
@@ -125,6 +125,8 @@ def card(name: str, run: Path) -> str:
     adversary = start if "adversarial" in weights else ""
     changes = checkpoint.differences(vars(preset_of(name).train), vars(TrainConfig(**train)))
     changes = [re.sub(r"(?:\w+\.)*(\w+): .* -> ", lambda m: f"--{m[1].replace('_', '-')} ", line) for line in changes]
+    if record["init"] and "--init" not in QUEUE[name]:
+        changes.append(f"--init {record['init']}")
     own = measured["similarity"]["model"]
     rows, height = "".join(f"| `{key}` | {value} |\n" for key, value in config.items()), measured["size"][0]
     return f"""---

@@ -43,14 +43,19 @@ def train_command():
     """The command `train`, whose options are generated from ModelConfig and TrainConfig.
 
     Their defaults depend on other options, so these are looked up first: the defaults come from the preset and, for
-    the model, from the checkpoint of --init; or, on --resume, from the options that the run was started with.
+    the model, from the checkpoint of --init (unless the preset has more rows); or, on --resume, from the options that
+    the run was started with.
     """
     if sys.argv[1:2] == ["train"] and "--resume" in sys.argv and (folder := _peek("--out")):
         known = checkpoint.read_record(Path(folder))
     else:
         name, start = _peek("--preset") or "people-64", _peek("--init")
         chosen = VARIANTS[name] if name in VARIANTS else preset(name)
-        model = checkpoint.config_of(start, chosen.model) if sys.argv[1:2] == ["train"] and start else chosen.model
+        model = chosen.model
+        if sys.argv[1:2] == ["train"] and start:
+            own = checkpoint.config_of(start, model)
+            grow = _peek("--preset") and model.height > own.height
+            model = model if grow else own
         known = {"preset": name, "model": model, "train": chosen.train}
     known = {"data": None, "init": None, "vgg19": None, "device": "", "mixed_precision": "no", **known}
 
@@ -74,7 +79,8 @@ def train_command():
             data: folder with prepared DeepFashion; if omitted, synthetic people, rendered on the fly
             model: changes to the preset's model
             config: changes to the preset's training
-            init: weights to start from: a folder with config.json, a published .pt file, or a hub id (user/name)
+            init: weights to start from: a folder with config.json, a published .pt file, or a hub id (user/name); if
+                that model has fewer rows than the preset, the weights that fit are used, the others start at random
             vgg19: file with VGG-19's weights; if omitted, torch hub's cache, downloaded when needed
             device: cpu, cuda, cuda:1, mps; if omitted, the GPU if there is one
             mixed_precision: bf16 or fp16 on GPUs that support it, bf16 on some CPUs
@@ -105,6 +111,9 @@ def train_command():
             trainer.load(out)
         training.check_folder(trainer, out)
         if machine.is_main_process:
+            if trainer.random:
+                count = f"{len(trainer.random)} of {len(trainer.generator.state_dict())}"
+                print(f"{init} has fewer rows than {preset}: {count} tensors start at random")
             for line in changed:
                 print(f"changed on resuming at step {trainer.step}: {line}")
             checkpoint.write_record(out, record, trainer.step if changed else None)

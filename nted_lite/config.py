@@ -223,14 +223,14 @@ PRESETS = {
     "people-64": Preset(_PEOPLE_64, replace(_PEOPLE_TRAIN, steps=26_000, adversarial_start=19_000)),
     "people-128": Preset(
         ModelConfig(
-            channels=(96, 96, 64, 48),
-            textures=(8, 16, 16, 0),
+            channels=(64, 64, 48, 32),
+            textures=(16, 32, 16, 0),
             kernels=(1, 3, 3, 3),
-            discriminator_channels=(96, 96, 96, 96, 64, 48),
+            discriminator_channels=(64, 64, 64, 64, 48, 32),
             renderer_residuals=(0, 1),
             **_PEOPLE,
         ),
-        replace(_PEOPLE_TRAIN, steps=45_000, adversarial_start=33_000),
+        replace(_PEOPLE_TRAIN, pairs=2, steps=40_000, adversarial_start=30_000),
     ),
     "people-64-k5": Preset(
         replace(_PEOPLE_64, textures=(5, 5, 0)), replace(_PEOPLE_TRAIN, steps=10_000, weights=LossWeights())

@@ -8,6 +8,7 @@ Ren et al. (2204.06160), section 3. Notebook 05 arrives at this file.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,23 @@ class NTED(
         wanted = (channels, self.config.height, self.config.width)
         if image.ndim != 4 or tuple(image.shape[1:]) != wanted:
             raise ValueError(f"{name} is {tuple(image.shape)}; this model reads (b, {', '.join(map(str, wanted))})")
+
+    def start_from(self, other: "NTED") -> list[str]:
+        """Copy the weights of another model, which may be of fewer rows: a training goes on at a larger size.
+
+        returns  the names of this model's tensors that the other has none of the same place and shape for; they stay
+                 as they are. Between two models of the same size every tensor must fit (RuntimeError otherwise).
+        """
+        more = len(self.config.channels) - len(other.config.channels)
+        # The encoders number their levels from the finest, so that 16 rows stand at the end; the renderer begins there.
+        theirs = {
+            re.sub(r"encoder\.levels\.(\d+)", lambda m: f"encoder.levels.{int(m[1]) + more}", name): value
+            for name, value in other.state_dict().items()
+        }
+        if more:
+            ours = self.state_dict()
+            theirs = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
+        return self.load_state_dict(theirs, strict=not more).missing_keys
 
     @classmethod
     def from_official(cls, source: "str | Path | dict", config: "str | ModelConfig" = "fashion-256") -> "NTED":

@@ -101,7 +101,7 @@ class Trainer:
 
     source    supplies the pairs of a step
     features  the frozen network of the perceptual loss
-    init      a model to start from, instead of random weights
+    init      a model to start from, instead of random weights; of the same size or a smaller one, see `NTED.start_from`
     judge     a discriminator to start from
     network   the class to train: NTED, or a variant of it
 
@@ -120,8 +120,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):  # the caller's random state stays untouched
             torch.manual_seed(config.seed)
             self.generator, self.discriminator = network(model), Discriminator(model)
-        if init is not None:
-            self.generator.load_state_dict(init.state_dict())
+        self.random = self.generator.start_from(init) if init is not None else []
         if judge is not None:
             self.discriminator.load_state_dict(judge.state_dict())
         self.generator.to(**layout).train()

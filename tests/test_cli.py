@@ -1,6 +1,7 @@
 """The commands do what they say, and bad input ends with one clear line."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from nted_lite import NTED, checkpoint, cli, training
+from nted_lite.config import PRESETS
 from nted_lite.weights.hub import shipped
 
 TINY = [
@@ -87,6 +89,17 @@ def test_start_from_shipped_weights(monkeypatch, tmp_path):
     ours, theirs = (NTED.from_pretrained(folder) for folder in (tmp_path, shipped("people-64")))
     assert ours.config == theirs.config
     assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
+
+
+def test_start_from_a_model_of_fewer_rows(monkeypatch, tmp_path, capsys):
+    """With a larger preset the weights that fit are taken, which is said."""
+    call(monkeypatch, "train", "--preset", "people-128", "--out", tmp_path, "--init", shipped("people-64"),
+         "--steps", "1", "--pairs", "1", "--draw-ahead", "1", "--lr", "0")  # fmt: skip
+    said = r"people-64 has fewer rows than people-128: \d+ of \d+ tensors start at random"
+    assert re.search(said, capsys.readouterr().out)
+    ours, theirs = (NTED.from_pretrained(folder) for folder in (tmp_path, shipped("people-64")))
+    assert ours.config == PRESETS["people-128"].model
+    assert torch.equal(ours.renderer.stages[1].conv1.conv.weight, theirs.renderer.stages[1].conv1.conv.weight)
 
 
 @pytest.mark.slow

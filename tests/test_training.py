@@ -209,6 +209,25 @@ def test_start_from_given_weights():
     assert run.optimisers["generator"].state_dict()["state"] == {}
 
 
+def test_start_from_a_smaller_model():
+    """What stands at the same rows and has the same shape is taken; the new resolution starts at random."""
+    torch.manual_seed(5)
+    small = replace(MODEL, channels=(8, 12), textures=(4, 0), kernels=(3, 3), discriminator_channels=(8,) * 4)
+    more = {"channels": (8, 12, 6), "textures": (4, 5, 0), "kernels": (3, 3, 3), "discriminator_channels": (8,) * 5}
+    large = replace(small, **more)
+    start, grown = NTED(small), NTED(large)
+    before = {name: value.clone() for name, value in grown.state_dict().items()}
+    random = grown.start_from(start)
+    ours, theirs = grown.state_dict(), start.state_dict()
+    assert torch.equal(ours["renderer.stages.1.conv0.conv.weight"], theirs["renderer.stages.1.conv0.conv.weight"])
+    rows_16 = "reference_encoder.levels.{}.extractions.1.values.weight"
+    assert torch.equal(ours[rows_16.format(1)], theirs[rows_16.format(0)])
+    assert all(torch.equal(ours[name], before[name]) for name in random) and 0 < len(random) < len(ours)
+    assert len([name for name in ours if not torch.equal(ours[name], before[name])]) > len(ours) / 4
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        NTED(replace(small, channels=(8, 16))).start_from(start)
+
+
 def test_checkpoint_of_another_model(tmp_path):
     run = trainer()
     run.save(tmp_path)
