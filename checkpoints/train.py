@@ -103,7 +103,7 @@ def ship(name: str, people: int = 1024) -> None:
 
 
 def train_parser(name: str = "people-parser") -> None:
-    """Train the parser and put it into checkpoints/. It takes under an hour on a core, and cannot be resumed."""
+    """Train the parser and put it into checkpoints/. It takes under an hour on a core; interrupted, it is resumed."""
     subprocess.run([sys.executable, "-m", "nted_lite", *command(name)[1:]], cwd=ROOT, check=True)
     for file in ("model.safetensors", "metrics.json"):
         shutil.copyfile(RUNS / name / file, SHIPPED / name / file)

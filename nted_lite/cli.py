@@ -244,18 +244,15 @@ def demo(out: Path = Path("build/demo"), people: int = 128) -> None:
 def train_parser(out: Path, steps: int = 4000) -> None:
     """Train the people parser, the network behind the perceptual loss on synthetic people.
 
+    If it was interrupted, the same command continues.
+
     Args:
         out: folder for its weights and metrics.json
         steps: optimiser steps, each on 8 to 16 people
     """
-    from safetensors.torch import save_file
+    from nted_lite import checkpoint, parser_training
 
-    from nted_lite import features
-
-    parser = features.train_parser(steps)
-    out.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.contiguous() for name, value in parser.state_dict().items()}
-    save_file(weights, out / "model.safetensors")
-    quality = {str(height): features.parser_quality(parser, height) for height in (64, 128)}
+    parser = parser_training.train_parser(out, steps)
+    checkpoint.write(out / "model.safetensors", parser.state_dict())
+    quality = {str(height): parser_training.parser_quality(parser, height) for height in (64, 128)}
     (out / "metrics.json").write_text(json.dumps({"steps": steps, **quality}, indent=2) + "\n")
-    print(json.dumps(quality, indent=2))

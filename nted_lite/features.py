@@ -2,7 +2,7 @@
 
 The perceptual loss needs a network that understands what it sees. For photographs, that is VGG-19, trained on a million
 labelled pictures. For synthetic people, it is the *people parser*, trained in minutes on their ground-truth parts and
-the patterns and colours of their garments: `nted-lite train-parser`. `feature_network` returns either of them, frozen.
+the patterns and colours of their garments, see `parser_training.py`. `feature_network` returns either of them, frozen.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,8 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
-from tqdm.auto import trange
 
-from nted_lite.people import PARTS, SPLITS, People, View, render, sample_people, sample_poses
+from nted_lite.people import PARTS
 from nted_lite.people.wardrobe import PATTERNS
 from nted_lite.weights import hub
 from nted_lite.weights.files import open_tensors
@@ -22,8 +21,6 @@ from nted_lite.weights.hub import shipped
 
 GARMENTS = ("top", "bottom")
 WIDTHS = (16, 32, 64)
-PARSER_SIZES = ((64, 16), (128, 8), (64, 16), (96, 12))
-"""Rows of the pictures, and how many of them, in the steps of the parser's training in turn"""
 
 VGG_STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))
 """VGG-19 up to relu5_1: channels and number of convolutions of each stage, with pooling between stages"""
@@ -97,72 +94,6 @@ class PeopleParser(nn.Module):
             rearrange(self.patterns(pooled), "b (g p) -> b g p", g=garments),
             rearrange(self.colours(pooled), "b (g c) -> b g c", g=garments).sigmoid(),
         )
-
-
-def parser_loss(parsing: Parsing, people: People, view: View) -> Tensor:
-    """The loss of a parsing: cross-entropy of parts and patterns, plus L1 of colours. -> scalar"""
-    patterns = torch.stack([people.top_pattern, people.bottom_pattern], dim=1)
-    colours = rearrange(torch.stack([people.top, people.bottom], dim=1), "b g n c -> b g (n c)")
-    return (
-        F.cross_entropy(parsing.parts, view.parts)
-        + 0.3 * F.cross_entropy(rearrange(parsing.patterns, "b g p -> b p g"), patterns)
-        + F.l1_loss(parsing.colours, colours)
-    )
-
-
-@torch.no_grad()
-def parser_quality(parser: PeopleParser, height: int = 64, people: int = 512) -> dict[str, float]:
-    """IoU of the parts, their mean, and the accuracy of the patterns, on people of the validation split."""
-    index = torch.arange(people)
-    person = sample_people(SPLITS["validation"], index)
-    view = render(person, sample_poses(SPLITS["validation"], index, 0), height)
-    parsing = parser.eval().parse(view.image)
-    guess, truth = (F.one_hot(p, len(PARTS)).bool() for p in (parsing.parts.argmax(1), view.parts))
-    shared, covered = (reduce(pixels.float(), "b h w p -> p", "sum") for pixels in (guess & truth, guess | truth))
-    iou = shared / covered
-    patterns = torch.stack([person.top_pattern, person.bottom_pattern], dim=1)
-    right = (parsing.patterns.argmax(-1) == patterns).float().mean(0)
-    return {
-        "mean_iou": iou.mean().item(),
-        **{f"iou_{part}": value for part, value in zip(PARTS, iou.tolist(), strict=True)},
-        **{f"{garment}_pattern_accuracy": value for garment, value in zip(GARMENTS, right.tolist(), strict=True)},
-    }
-
-
-def train_parser(steps: int = 4000, lr: float = 3e-3, seed: int = 0) -> PeopleParser:
-    """Train the parser on people rendered on the fly, of all of PARSER_SIZES in turn.
-
-    steps  optimiser steps
-    lr     peak learning rate
-    """
-    torch.manual_seed(seed)
-    parser = PeopleParser().to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(parser.parameters(), lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
-    first = 0
-    for step in trange(steps, desc="people parser", mininterval=5):
-        height, people = PARSER_SIZES[step % len(PARSER_SIZES)]
-        index = torch.arange(first, first + people)
-        first += people
-        person = sample_people(SPLITS["train"], index)
-        view = render(person, sample_poses(SPLITS["train"], index, 0), height)
-        image = view.image.contiguous(memory_format=torch.channels_last)
-        optimiser.zero_grad()
-        parser_loss(parser.parse(image), person, view).backward()
-        optimiser.step()
-        schedule.step()
-    return _balance(parser.eval())
-
-
-@torch.no_grad()
-def _balance(parser: PeopleParser, people: int = 256) -> PeopleParser:
-    """Measure the mean magnitude of each scale's features, on people of 64 and of 128 rows."""
-    index, means = torch.arange(people), []
-    for height in (64, 128):
-        view = render(sample_people(SPLITS["train"], index), sample_poses(SPLITS["train"], index, 0), height)
-        means.append(torch.stack([f.abs().mean() for f in parser(view.image)]))
-    parser.magnitudes.copy_(parser.magnitudes * torch.stack(means).mean(0))
-    return parser
 
 
 def people_parser() -> PeopleParser:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nted_lite import features
+from nted_lite import features, parser_training
 from nted_lite.features import VGG19, PeopleParser, feature_network, vgg19
 
 STAGES = ((0, 2), (5, 7), (10, 12, 14, 16), (19, 21, 23, 25), (28,))  # what torchvision calls the convolutions
@@ -215,3 +215,28 @@ def test_weights_run_no_code(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "VGG_SHA256", begin_of_hash(tmp_path / "code.pth"))
     with pytest.raises(Exception, match="Weights only load failed"):
         vgg19(tmp_path / "code.pth")
+
+
+# ------------------------------------------------------------------------------------------- the training of the parser
+
+
+def test_parser_training_goes_on_where_it_stopped(monkeypatch, tmp_path):
+    """Interrupted in its third step, it ends with the same bits as an undisturbed training."""
+    monkeypatch.setattr(parser_training, "SIZES", ((32, 4), (48, 2)))
+    whole = parser_training.train_parser(tmp_path / "whole", steps=4, save_every=2).state_dict()
+    steps = []
+
+    def interrupted(*arguments):
+        steps.append(arguments)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        return parser_loss(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        parser_loss = parser_training.parser_loss
+        patch.setattr(parser_training, "parser_loss", interrupted)
+        parser_training.train_parser(tmp_path / "run", steps=4, save_every=2)
+    resumed = parser_training.train_parser(tmp_path / "run", steps=4, save_every=2).state_dict()
+    assert len(steps) == 3 and all(torch.equal(whole[name], resumed[name]) for name in whole)
+    with pytest.raises(ValueError, match="contains a training of 4 steps, not 5; choose another folder"):
+        parser_training.train_parser(tmp_path / "run", steps=5)
