@@ -50,7 +50,7 @@ def train_parser(out: Path, steps: int = 4000, lr: float = 3e-3, save_every: int
         if about["steps"] != steps:
             raise ValueError(f"{out}: contains a training of {about['steps']} steps, not {steps}; choose another folder")
         start = about["step"]
-        for _ in range(start):  # the first does nothing without gradients; the second moves learning rate and beta
+        for _ in range(start):  # without gradients this moves only the learning rate and the betas
             optimiser.step()
             schedule.step()
         parser.load_state_dict(_under("parser.", tensors))
