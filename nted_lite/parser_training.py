@@ -48,7 +48,7 @@ def train_parser(out: Path, steps: int = 4000, lr: float = 3e-3, save_every: int
     if (out / STATE).is_file():
         tensors, about = checkpoint.read(out / STATE)
         if about["steps"] != steps:
-            raise ValueError(f"{out}: a training of {about['steps']} steps is there, not {steps}; choose another folder")
+            raise ValueError(f"{out}: a training of {about['steps']} steps is there, not {steps}; use another folder")
         start = about["step"]
         for _ in range(start):  # without gradients this moves only the learning rate and the betas
             optimiser.step()

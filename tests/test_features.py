@@ -238,5 +238,5 @@ def test_parser_training_goes_on_where_it_stopped(monkeypatch, tmp_path):
         parser_training.train_parser(tmp_path / "run", steps=4, save_every=2)
     resumed = parser_training.train_parser(tmp_path / "run", steps=4, save_every=2).state_dict()
     assert len(steps) == 3 and all(torch.equal(whole[name], resumed[name]) for name in whole)
-    with pytest.raises(ValueError, match="a training of 4 steps is there, not 5; choose another folder"):
+    with pytest.raises(ValueError, match="a training of 4 steps is there, not 5; use another folder"):
         parser_training.train_parser(tmp_path / "run", steps=5)
