@@ -17,7 +17,7 @@ from nted_lite.plotting.base import DPI, INK, PALE, PAPER, PART_COLOURS, put, sa
 
 COLD, WARM, LEAF, SAND = (PART_COLOURS[part] for part in ("top", "shoes", "bottom", "arms"))
 REGION_COLOURS = {
-    "silhouette": SAND, "edges": WARM, "patterned cloth": COLD, "plain cloth": "#56b4e9", "rest": "#d9d9d9",
+    "silhouette": "#cc78bc", "edges": WARM, "patterned cloth": COLD, "plain cloth": "#56b4e9", "rest": "#d9d9d9",
 }  # fmt: skip
 """Colours of the regions in which errors are counted, in the order of `nted_lite.evaluation.held_out.REGIONS`"""
 
@@ -165,6 +165,7 @@ def show_clouds(clouds: Mapping[str, tuple[Tensor, Tensor, str]]) -> Figure:
             panel.add_patch(_ellipse(points, colour))
             panel.plot(*points.mean(0), "+", color=colour, markersize=9, markeredgewidth=2)
         panel.set(title=title, xlabel=line, aspect="equal", xticks=[], yticks=[])
+        panel.spines[["left", "bottom"]].set_visible(False)
     labels = (("cloud a", COLD), ("cloud b", WARM))
     handles = [matplotlib.lines.Line2D([], [], color=colour, label=label) for label, colour in labels]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
@@ -202,7 +203,8 @@ def show_matrix(
     across, down  what the columns and the rows are
     high          the number that gets the darkest colour; None: the largest
     """
-    figure = _paper(1.9 + 0.66 * len(columns), 1.1 + 0.34 * len(rows))
+    column = max(0.66, 0.1 * max(map(len, columns)))
+    figure = _paper(0.5 + 0.09 * max(map(len, rows)) + column * len(columns), 0.6 + 0.34 * len(rows))
     axes = figure.subplots()
     seaborn.heatmap(
         values.cpu().numpy(), ax=axes, cmap="Blues", vmin=0, vmax=high, annot=True, fmt=f".{digits}f", cbar=False,
@@ -210,8 +212,7 @@ def show_matrix(
     )  # fmt: skip
     axes.set(xlabel=across, ylabel=down)
     axes.tick_params(length=0)
-    axes.tick_params(axis="x", labelrotation=0 if max(map(len, columns)) < 11 else 30)
-    axes.tick_params(axis="y", labelrotation=0)
+    axes.tick_params(labelrotation=0)
     return figure
 
 
@@ -228,14 +229,16 @@ def show_bootstrap(scores: Tensor, means: Tensor, low: float, high: float, unit:
     """
     figure = _paper(8.2, 2.8)
     left, right = figure.subplots(1, 2)
-    seaborn.histplot(x=scores.cpu().numpy(), ax=left, color=PALE, bins=20)
-    left.set(title=f"{len(scores)} people", xlabel=unit, ylabel="people")
-    seaborn.histplot(x=means.cpu().numpy(), ax=right, color=COLD, bins=30)
+    bars = {"edgecolor": PAPER, "alpha": 1, "zorder": 2}
+    seaborn.histplot(x=scores.cpu().numpy(), ax=left, color=PALE, bins=20, **bars)
+    left.set(title=f"the scores of {len(scores)} people", xlabel=unit, ylabel="people")
+    seaborn.histplot(x=means.cpu().numpy(), ax=right, color=COLD, bins=30, **bars)
     right.set(title=f"the means of {len(means)} draws", xlabel=unit, ylabel="draws")
-    right.axvspan(low, high, color=SAND, alpha=0.25, linewidth=0)
     for axes in (left, right):
-        axes.axvline(scores.mean().item(), color=INK, linewidth=1.2)
-    left.axvspan(low, high, color=SAND, alpha=0.6, linewidth=0)
+        axes.axvspan(low, high, color=SAND, alpha=0.35, linewidth=0, zorder=1, label="95 % interval")
+        axes.axvline(scores.mean().item(), color=INK, linewidth=1.2, zorder=3, label="mean of all")
+        axes.yaxis.get_major_locator().set_params(integer=True)
+    right.legend(frameon=False, fontsize=8)
     return figure
 
 
