@@ -157,6 +157,8 @@ def show_clouds(clouds: Mapping[str, tuple[Tensor, Tensor, str]]) -> Figure:
     """
     figure = _paper(3.1 * len(clouds), 3.4)
     panels = figure.subplots(1, len(clouds), squeeze=False)[0]
+    edges = {title: torch.stack(torch.cat([a, b]).aminmax(dim=0)) for title, (a, b, _) in clouds.items()}
+    reach = 0.55 * max((high - low).max() for low, high in edges.values())  # one scale for all panels
     for panel, (title, (a, b, line)) in zip(panels, clouds.items()):
         for start, end in zip(a[:60].tolist(), b[:60].tolist()):  # sixty arrows are enough to see
             panel.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "#bbbbbb", "linewidth": 0.7})
@@ -164,7 +166,9 @@ def show_clouds(clouds: Mapping[str, tuple[Tensor, Tensor, str]]) -> Figure:
             panel.plot(*points[:60].T, ".", color=colour, markersize=3)
             panel.add_patch(_ellipse(points, colour))
             panel.plot(*points.mean(0), "+", color=colour, markersize=9, markeredgewidth=2)
-        panel.set(title=title, xlabel=line, aspect="equal", xticks=[], yticks=[])
+        (x, y), side = edges[title].mean(0).tolist(), reach.item()
+        panel.set(title=title, xlabel=line, xticks=[], yticks=[], aspect="equal")
+        panel.set(xlim=(x - side, x + side), ylim=(y - 0.8 * side, y + 0.8 * side))
         panel.spines[["left", "bottom"]].set_visible(False)
     labels = (("cloud a", COLD), ("cloud b", WARM))
     handles = [matplotlib.lines.Line2D([], [], color=colour, label=label) for label, colour in labels]
@@ -238,7 +242,7 @@ def show_bootstrap(scores: Tensor, means: Tensor, low: float, high: float, unit:
         axes.axvspan(low, high, color=SAND, alpha=0.35, linewidth=0, zorder=1, label="95 % interval")
         axes.axvline(scores.mean().item(), color=INK, linewidth=1.2, zorder=3, label="mean of all")
         axes.yaxis.get_major_locator().set_params(integer=True)
-    right.legend(frameon=False, fontsize=8)
+    left.legend(frameon=False, fontsize=8, loc="upper left")
     return figure
 
 
