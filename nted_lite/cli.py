@@ -145,7 +145,7 @@ def evaluate(
 
     Args:
         checkpoint: a folder with config.json and model.safetensors, a published .pt file, or a hub id (user/name)
-        pictures: folder of generated pictures, or a file with lines `generated,true`
+        pictures: folder of generated pictures, or a file with lines `generated,truth`
         everything: measure every shipped model, and write the table checkpoints/RESULTS.md
         people: number of synthetic people; if omitted, 1024
         split: split of the synthetic people: test (if omitted), or validation, the one for making choices

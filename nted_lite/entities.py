@@ -33,8 +33,8 @@ def confusion(distribution: Tensor, parts: Tensor) -> Tensor:
 
 
 def merge(counts: Tensor, groups: Iterable[Iterable[str]] = GROUPS.values()) -> Tensor:
-    """Add up the counts of `confusion`, k p, over groups of parts. -> k g"""
-    return torch.stack([counts[:, [PARTS.index(part) for part in group]].sum(1) for group in groups], dim=1)
+    """Add up the counts of `confusion`, k p or b k p, over groups of parts. -> k g or b k g"""
+    return torch.stack([counts[..., [PARTS.index(part) for part in group]].sum(-1) for group in groups], dim=-1)
 
 
 def shrink(labels: Tensor, maps: Tensor) -> Tensor:

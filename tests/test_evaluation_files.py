@@ -163,7 +163,7 @@ def test_names_that_differ_by_what_all_have_in_common(ours, theirs, said, tmp_pa
 )
 def test_names_that_only_seem_to_match(ours, theirs, tmp_path):
     touch(tmp_path, *(f"a/{name}.png" for name in ours), *(f"b/{name}.png" for name in theirs))
-    with pytest.raises(ValueError, match="a file of lines `generated,true` as --pictures matches any names$") as error:
+    with pytest.raises(ValueError, match="a file of lines `generated,truth` as --pictures matches any names$") as error:
         match_pictures(tmp_path / "a", tmp_path / "b")
     assert "\n" not in str(error.value)
 
@@ -233,10 +233,10 @@ def test_a_list_of_pictures(kind, tmp_path):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (b"made/x.png,true/y.jpg\nmade/x.png\n", "list.csv, line 2: 'made/x.png' is not `generated,true`"),
+        (b"made/x.png,true/y.jpg\nmade/x.png\n", "list.csv, line 2: 'made/x.png' is not `generated,truth`"),
         (b"made/x.png,true/y.jpg,z\n", "line 1: "),
         (b"made/x.png,\n", "line 1: "),
-        (b"", "list.csv: no pictures in it; write lines `generated,true`"),
+        (b"", "list.csv: no pictures in it; write lines `generated,truth`"),
         (b"generated,true\n\n", "list.csv: no pictures in it"),
         (b"made/x.png,true/z.jpg\n", "list.csv: 1 of 2 pictures are missing: .*true/z.jpg"),
         (b"\xff\xd8\xff\xe0\x00", "list.csv: not a text file"),

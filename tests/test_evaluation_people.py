@@ -9,10 +9,19 @@ import torch
 from nted_lite import NTED, ModelConfig, preset
 from nted_lite.evaluation.held_out import KINDS, REGIONS, held_out, part_colours
 from nted_lite.evaluation.people import BASELINES, evaluate_people, report
-from nted_lite.evaluation.tables import cell, interval, shares, table
+from nted_lite.evaluation.tables import cell, interval, interval_of_sum, shares, table
 from nted_lite.features import PeopleParser, people_parser
 from nted_lite.model import Rendering, Textures
 from nted_lite.people import PARTS, SPLITS, pairs
+
+
+def test_the_interval_of_a_sum_is_that_of_the_mean():
+    """For a number that is a ratio of sums, both ways to draw pictures say the same; and all pictures count."""
+    values = torch.stack([torch.randn(400).double() + 5, torch.ones(400).double()], dim=1)
+    found = interval_of_sum(lambda total: (total[0] / total[1]).item(), values, draws=2000)
+    wanted = interval(values[:, 0])
+    assert found["mean"] == pytest.approx(wanted["mean"])
+    assert found["high"] - found["low"] == pytest.approx(wanted["high"] - wanted["low"], rel=0.1)
 
 
 def test_interval():
@@ -87,6 +96,12 @@ def test_evaluation_is_complete(small, parser, rows):
     assert list(measured["transport"]) == [f"operation {n}" for n in range(operations)]
     assert len(measured["entities"]) == len(measured["groups"]) == operations
     assert "grouped_legs" in measured["entities"][0] and "grouped_skin" in measured["groups"][0]
+    for found in (*measured["entities"], *measured["groups"]):
+        assert found["interval"]["mean"] == found["grouped"]
+        assert found["interval"]["low"] <= found["interval"]["high"]
+    swap, of_bound = measured["swap"], measured["swap_of_bound"]
+    for side, value in of_bound.items():
+        assert value["mean"] == pytest.approx(swap["swap"][side]["mean"] / swap["drawn in it"][side]["mean"])
     assert "112 channels" in measured["fd_people"]["features"]
     assert measured == json.loads(json.dumps(measured, allow_nan=False))
     text = report(measured)

@@ -123,8 +123,8 @@ def test_protocol_is_reported(measured):
     truth, wrong = (json.loads(json.dumps(each)) for each in measured)
     assert truth["protocol"]["size"] == [64, 44]
     about = {"pictures": 4, "files": {"PNG": 4}, "read": {"as it is": 4}, "layout": "11:16"}
-    assert truth["protocol"]["generated"] == truth["protocol"]["true"] == about
-    assert truth["protocol"]["fid reference"] == "the true pictures"
+    assert truth["protocol"]["generated"] == truth["protocol"]["ground truth"] == about
+    assert truth["protocol"]["fid reference"] == "the ground truth"
     assert wrong["protocol"]["fid reference"]["pictures"] == 2
     assert truth["protocol"]["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     text = report(wrong)
@@ -219,7 +219,7 @@ def test_file_formats_are_said(made, true, warned, tmp_path, monkeypatch):
             Image.new("RGB", SIZE[::-1], (99, 150, 210)).save(tmp_path / folder / f"{n}.{kind.lower()}", format=kind)
     measured = photos.evaluate_folder(tmp_path / "a", tmp_path / "b", height=64)
     assert measured["protocol"]["generated"]["files"] == {made: 2}
-    said = f"the generated pictures are {made} and the true ones {true}: lossy compression affects"
+    said = f"the generated pictures are {made} and the ground truth pictures {true}: lossy compression affects"
     assert (said in report(measured)) == warned
 
 
@@ -270,13 +270,13 @@ def test_the_command_prints_the_protocol_and_saves_it(hub, folders, tmp_path, mo
     cli.main()
     saved, printed = json.loads((tmp_path / "m.json").read_text()), capsys.readouterr().out
     assert saved["measures"]["lpips"]["mean"] == 0 and saved["protocol"]["size"] == [64, 44]
-    assert "the true pictures" in printed and "bicubic" in printed and "FID" in printed
+    assert "the ground truth" in printed and "bicubic" in printed and "FID" in printed
 
 
 def test_a_folder_needs_its_truth_once(folders, tmp_path):
     with pytest.raises(ValueError, match="true: give --truth, a folder with the ground truth, or --data"):
         photos.evaluate_folder(folders / "true")
-    with pytest.raises(ValueError, match="nowhere: no such folder, nor file with lines `generated,true`"):
+    with pytest.raises(ValueError, match="nowhere: no such folder, nor file with lines `generated,truth`"):
         photos.evaluate_folder(tmp_path / "nowhere", folders / "true")
     (tmp_path / "list.csv").write_text("a.png,b.png")
     for pictures, data in ((tmp_path / "list.csv", None), (folders / "copies", tmp_path)):

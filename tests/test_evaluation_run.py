@@ -9,8 +9,8 @@ from PIL import Image
 
 from nted_lite import NTED, cli
 from nted_lite.checkpoint import save_model
-from nted_lite.evaluation import results
-from nted_lite.weights import hub
+from nted_lite.evaluation import results, run
+from nted_lite.variants import FULL, VARIANTS
 from nted_lite.weights.hub import shipped
 
 
@@ -143,9 +143,10 @@ def test_pictures_and_their_layout(monkeypatch, tmp_path, capsys):
 def test_every_shipped_model_is_measured(monkeypatch, small, tmp_path, capsys):
     for name in ("b-model", "a-model"):
         save_model(NTED(small), tmp_path / name)
+    save_model(VARIANTS["modulated"].network(FULL), tmp_path / "variants" / "modulated-seed-1")
     (tmp_path / "a-model" / "metrics.json").write_text(json.dumps(people(1024)))  # of an earlier version, and larger
     (tmp_path / "parser").mkdir()
-    monkeypatch.setattr(hub, "shipped", lambda name: tmp_path / name)
+    monkeypatch.setattr(run.hub, "shipped", lambda name: tmp_path / name)
     call(monkeypatch, "evaluate", "--all", "--people", 3)
     assert f"not written: {tmp_path / 'a-model/metrics.json'}" in capsys.readouterr().out
     assert "| **a-model** | 64x44 | 1,024 | - | - |" in (tmp_path / "RESULTS.md").read_text()
@@ -155,7 +156,8 @@ def test_every_shipped_model_is_measured(monkeypatch, small, tmp_path, capsys):
     assert all(f"written to {tmp_path / name}" in printed for name in ("RESULTS.md", "b-model/metrics.json"))
     table = [line for line in (tmp_path / "RESULTS.md").read_text().splitlines() if line.startswith("|")]
     assert [line.split(" | ")[0] for line in table[2:]] == [
-        "| copying the photo", "| an oracle: true parts in the photo's mean colours", "| **a-model**", "| **b-model**",
+        "| copying the photo", "| an oracle: ground truth parts in the photo's mean colours",
+        "| **a-model**", "| **b-model**", "| **variants/modulated-seed-1**",
     ]  # fmt: skip
     assert len({line.count("|") for line in table}) == 1
     for name in ("a-model", "b-model"):
@@ -164,21 +166,22 @@ def test_every_shipped_model_is_measured(monkeypatch, small, tmp_path, capsys):
         row = next(line for line in table if name in line)
         assert f"{value['mean']:.2f} ± {(value['high'] - value['low']) / 2:.2f}" in row
         assert f"{measured['fd_people']['rows']['model']:.2f}" in row
-        assert f"{max(found['grouped'] for found in measured['groups']):.2f} / " in row
+        assert f"| {max(found['grouped'] for found in measured['groups']):.3f} ± " in row
+        assert f"| {measured['swap_of_bound']['inside']['mean']:.3f} ± " in row
 
 
 def test_the_table_of_a_model_without_textures():
-    """A variant that transfers nothing has no maps to measure."""
+    """A variant without maps has neither entities nor transport, and its intervals are shown nevertheless."""
     interval = {"mean": 1.0, "low": 0.5, "high": 1.5}
     rows = {row: {"psnr": interval, "ssim": interval, "person_psnr": interval} for row in ("model", *results.BASELINES)}
     measured = people(8) | {
         "similarity": rows, "seen": {}, "patterns": {"model": {"fine": {"mean": None, "low": None, "high": None}}},
-        "transport": {}, "entities": [], "groups": [], "swap_ratio": {"inside": 1.0, "outside": 1.0},
+        "transport": {}, "entities": [], "groups": [], "swap_of_bound": {"inside": interval, "outside": interval},
         "fd_people": {"rows": dict.fromkeys(rows, 2.0)},
     }  # fmt: skip
     last = results.markdown({"concat": measured}).splitlines()[-1]
     assert last.split(" | ")[:6] == ["| **concat**", "64x44", "8", "1.00 ± 0.50", "1.000 ± 0.500", "1.00 ± 0.50"]
-    assert last.split(" | ")[8:] == ["-", "-", "-", "- / -", "1.00 / 1.00", "2.00 |"]
+    assert last.split(" | ")[8:] == ["-", "-", "-", "-", "-", *["1.000 ± 0.500"] * 2, "2.00 |"]
 
 
 def test_a_model_on_another_device_gives_the_same(small):

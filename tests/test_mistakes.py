@@ -56,6 +56,15 @@ MISTAKES = {
             "size=estimate.shape[-2:])", 'size=estimate.shape[-2:], mode="bilinear")',
         ),
     },
+    "08_evaluation": {
+        "covariance without centring": ("2 * (xy - mx * my)", "2 * xy"),
+        "a covariance that divides by n": ("/ (len(points) - 1)", "/ len(points)"),
+        "textures taken by the distribution": (
+            'einsum(extraction, sources, "b k h w, b h w p -> b k p")',
+            'einsum(distribution, sources, "b k h w, b h w p -> b k p")',
+        ),
+        "an interval of 90 %": ("np.percentile(means, [2.5, 97.5])", "np.percentile(means, [5, 95])"),
+    },
 }
 CASES = [(name, mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
 

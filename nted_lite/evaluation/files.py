@@ -21,7 +21,7 @@ Picture = str | Path | Tensor
 Matched = list[tuple[Path, Path]]
 """(generated, ground truth) files of each pair"""
 
-BY_LIST = "a file of lines `generated,true` as --pictures matches any names"
+BY_LIST = "a file of lines `generated,truth` as --pictures matches any names"
 TRUTH_WORDS = {"true", "truth", "gt", "target", "real", "reference"}  # in the header of a list
 
 
@@ -84,7 +84,7 @@ def match_pictures(generated: Path, truth: Path) -> tuple[Matched, str]:
         return pairs, f"{pattern} with {true_pattern}"
     lacking = {generated: sorted(theirs.keys() - ours.keys()), truth: sorted(ours.keys() - theirs.keys())}
     lines = [f"{folder} lacks {len(names)} of them: {_first(names)}" for folder, names in lacking.items() if names]
-    raise ValueError(f"of {len(ours)} generated and {len(theirs)} true pictures, {'; '.join(lines)}; {BY_LIST}")
+    raise ValueError(f"of {len(ours)} generated and {len(theirs)} ground truth pictures, {'; '.join(lines)}; {BY_LIST}")
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
@@ -135,7 +135,7 @@ def _pair_of(name: str) -> tuple[str, str] | None:
 
 
 def read_picture_pairs(file: Path) -> Matched:
-    """Read lines `generated,true`, with paths relative to the file's folder; a header may change the order.
+    """Read lines `generated,truth`, with paths relative to the file's folder; a header may change the order.
 
     Raises ValueError that names file and line, or counts the missing pictures.
     """
@@ -149,14 +149,14 @@ def read_picture_pairs(file: Path) -> Matched:
         cells = next(csv.reader([line], delimiter=mark, skipinitialspace=True))
         names = [cell.strip().replace("\\", "/") for cell in cells]
         if len(names) != 2 or not all(names):
-            raise ValueError(f"{file}, line {number}: {line!r} is not `generated,true`")
+            raise ValueError(f"{file}, line {number}: {line!r} is not `generated,truth`")
         if row == 0 and not any(name.lower().endswith(PICTURES) for name in names):
             first, second = ({*re.split("[^a-z]+", title.lower())} & TRUTH_WORDS for title in names)
             swapped = bool(first and not second)
             continue
         matched.append(tuple(file.parent / name for name in (reversed(names) if swapped else names)))
     if not matched:
-        raise ValueError(f"{file}: no pictures in it; write lines `generated,true`")
+        raise ValueError(f"{file}: no pictures in it; write lines `generated,truth`")
     missing = [str(path) for pair in matched for path in pair if not path.is_file()]
     if missing:
         raise ValueError(f"{file}: {len(missing)} of {2 * len(matched)} pictures are missing: {_first(missing)}")

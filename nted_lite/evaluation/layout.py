@@ -58,7 +58,7 @@ def pair_layouts(
         ours = by_other_side(generated, truth, theirs, height, width)
     elif theirs is None and ours:
         theirs = by_other_side(truth, generated, ours, height, width)
-    return _decided(ours, generated, height, width, "generated"), _decided(theirs, truth, height, width, "true")
+    return _decided(ours, generated, height, width, "generated"), _decided(theirs, truth, height, width, "ground truth")
 
 
 def set_layout(pictures: Sequence[Picture], height: int, width: int, asked: Asked, kind: str) -> Layout:

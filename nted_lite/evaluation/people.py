@@ -14,7 +14,7 @@ from nted_lite.entities import GROUPS, confusion, merge
 from nted_lite.evaluation import measures
 from nted_lite.evaluation.held_out import REGIONS, Test, held_out, part_colours
 from nted_lite.evaluation.measures import feature_distance, known, l1, psnr, ssim
-from nted_lite.evaluation.tables import Rows, append, intervals, shares, table
+from nted_lite.evaluation.tables import Rows, append, interval, interval_of_sum, intervals, shares, table
 from nted_lite.features import PeopleParser
 from nted_lite.model import NTED, Rendering, Textures
 from nted_lite.people import PARTS, SPLITS, render, sample_people, sample_poses
@@ -105,7 +105,7 @@ def evaluate_people(
     model, parser = (network.to(device, memory_format=torch.channels_last) for network in (model, parser))  # faster
     training, mean_image = _training_set(parser, model.config.height, max(MEAN_OF, people), device)
     tables: dict[str, Rows] = defaultdict(dict)
-    counts: list[Tensor] = []
+    counts: list[list[Tensor]] = []
     for index in tqdm(torch.arange(people, device=device).split(batch), desc="evaluating", mininterval=5):
         test = held_out(index, model.config, split)
         textures, generated, worn, dressed = _generate(model, parser, test)
@@ -119,10 +119,9 @@ def evaluate_people(
             append(tables["swap"], name, swap_error(rendering.image, test))
         for number, maps in enumerate(zip(textures.extraction, generated.distribution, strict=True)):
             append(tables["transport"], f"operation {number}", transport(*maps, test))
-        found = [confusion(d, test.target_parts) for d in generated.distribution]
-        counts = [a + b for a, b in zip(counts, found, strict=True)] if counts else found
+        counts.append([_each_confusion(d, test.target_parts) for d in generated.distribution])
     about = {"people": people, "split": split, "seed": SPLITS[split], "size": [model.config.height, model.config.width]}
-    return about | _summary(tables, counts, training)
+    return about | _summary(tables, [torch.cat(batches) for batches in zip(*counts, strict=True)], training)
 
 
 @lru_cache(maxsize=2)
@@ -163,18 +162,33 @@ def _compare(tables: dict[str, Rows], pictures: dict[str, Tensor], test: Test, p
         append(tables["features"], row, {"pooled": measures.pooled(features)})
 
 
+def _each_confusion(distribution: Tensor, parts: Tensor) -> Tensor:
+    """`entities.confusion` of each person. b k h w, b H W -> b k p"""
+    return torch.stack([confusion(*one) for one in zip(distribution.split(1), parts.split(1), strict=True)]).cpu()
+
+
+def _agreement(counts: Tensor, names: tuple[str, ...]) -> dict:
+    """Entity agreement over all people, b k p, and "interval", the bootstrap interval of its "grouped"."""
+    def grouped(counts: Tensor) -> float:
+        return measures.entity_agreement(counts, names)["grouped"]
+
+    return measures.entity_agreement(counts.sum(0), names) | {"interval": interval_of_sum(grouped, counts)}
+
+
 def _summary(tables: dict[str, Rows], counts: list[Tensor], training: Tensor) -> dict:
     """The content of metrics.json."""
     found = {name: (shares if name == "error" else intervals)(tables[name]) for name in TITLES}
     kept, swapped = found["swap"]["no swap"], found["swap"]["swap"]
+    worn, bound = ({side: torch.cat(v) for side, v in tables["swap"][row].items()} for row in ("swap", "drawn in it"))
     n, d = training.shape
     distances = {
         row: measures.frechet(torch.cat(values["pooled"]), training) for row, values in tables["features"].items()
     }
     return found | {
         "swap_ratio": {side: swapped[side]["mean"] / kept[side]["mean"] for side in kept},
-        "entities": [measures.entity_agreement(c) for c in counts],
-        "groups": [measures.entity_agreement(merge(c), tuple(GROUPS)) for c in counts],
+        "swap_of_bound": {side: interval(worn[side], of=bound[side]) for side in worn},
+        "entities": [_agreement(c, PARTS) for c in counts],
+        "groups": [_agreement(merge(c), tuple(GROUPS)) for c in counts],
         "fd_people": {
             "features": f"people parser, {d} channels of its three scales, each averaged over the picture",
             "dimensions": d,

@@ -88,7 +88,7 @@ def evaluate_pictures(
         if fid and reference_set is None:
             fid.update(targets, real=True)
         append(rows, "", _measure(images / 127.5 - 1, targets / 127.5 - 1, perceptual))
-    sets = {"generated": generated, "true": truth, "reference": truth}
+    sets = {"generated": generated, "ground truth": truth, "reference": truth}
     if fid and reference_set is not None:
         some, pictures = _some(reference_set)
         sets["reference"] = Reader(set_layout(some, height, width, layout, "reference"), height, width, device)
@@ -126,7 +126,7 @@ def evaluate_folder(
 ) -> dict:  # fmt: skip
     """Measure pictures that any system has generated; for the result, see `evaluate_pictures`.
 
-    pictures       a folder, or a file with lines `generated,true`
+    pictures       a folder, or a file with lines `generated,truth`
     truth          folder with the ground truth, under the same names
     data           alternatively, a folder with prepared DeepFashion, whose test pairs are looked up in `pictures`
     reference_set  folder with pictures for FID; None: the training pictures of `data`, else the ground truth
@@ -135,7 +135,7 @@ def evaluate_folder(
     raises         ValueError, in one line, for missing, ambiguous or unreadable pictures
     """
     if not pictures.exists():
-        raise ValueError(f"{pictures}: no such folder, nor file with lines `generated,true`")
+        raise ValueError(f"{pictures}: no such folder, nor file with lines `generated,truth`")
     if truth and (data or not pictures.is_dir()):
         raise ValueError("the ground truth is given twice: --truth is for a folder of --pictures, without --data")
     reference, names = all_pictures(reference_set) if reference_set else None, ""
@@ -206,10 +206,10 @@ def _warnings(sets: dict[str, Reader]) -> list[str]:
         if count < 2:
             raise ValueError(f"{count} {kind} pictures: FID and intervals need 2 or more")
     lines, ours = [], sets["generated"].formats.keys()
-    for kind in ("true", "reference")[: 1 if sets["reference"] is sets["true"] else 2]:
+    for kind in ("ground truth", "reference")[: 1 if sets["reference"] is sets["ground truth"] else 2]:
         theirs = sets[kind].formats.keys()
         if ours != theirs and LOSSY & (ours | theirs):
-            said = f"the generated pictures are {' and '.join(ours)} and the {kind} ones {' and '.join(theirs)}"
+            said = f"the generated pictures are {' and '.join(ours)} and the {kind} pictures {' and '.join(theirs)}"
             lines.append(f"{said}: lossy compression affects FID and SSIM; save all of them as PNG")
     few = min(counts["generated"], counts["reference"])
     if few < FEW:
@@ -229,7 +229,7 @@ def _protocol(sets: dict[str, Reader], height: int, width: int) -> dict:
         "ssim": "11x11 Gaussian window, sigma 1.5, data range 1, mean over RGB",
         "lpips": "AlexNet, in -1..1, at this size",
         "fid": "Inception (torch-fidelity), 2048 features, uint8 resized to 299x299 bilinearly, antialiased",
-        "fid reference": "the true pictures" if sets["reference"] is sets["true"] else sets["reference"].about(),
+        "fid reference": "the ground truth" if sets["reference"] is sets["ground truth"] else sets["reference"].about(),
         "interval": "95 %, bootstrap of the mean over pictures",
         "versions": _versions("torch", "torchmetrics", "torch-fidelity", "pillow"),
     }  # fmt: skip

@@ -13,7 +13,7 @@ COLUMNS = {
 }  # fmt: skip
 """Columns that models and baselines have: title -> table of metrics.json, measure, digits"""
 
-BASELINES = {"copy": "copying the photo", "part colours": "an oracle: true parts in the photo's mean colours"}
+BASELINES = {"copy": "copying the photo", "part colours": "an oracle: ground truth parts in the photo's mean colours"}
 
 FORCE = "`nted-lite evaluate --checkpoint ... --out FILE` keeps them elsewhere, or replaces those"
 
@@ -23,10 +23,11 @@ Written by `nted-lite evaluate --all`, from the `metrics.json` of every model. H
 split; mean ± half of the 95 % bootstrap interval over people. A column without ± is one number for all of them.
 
 - *L1* on the person: surface that the photo shows, and surface that it does not.
-- *patterns*: correlation with the true pattern inside patterned garments, fine (stripes, checks, dots) and coarse.
+- *patterns*: correlation with the ground truth inside patterned garments, fine (stripes, checks, dots) and coarse.
 - *transport*: share of a pixel's texture that comes from the right part of the body, best operation.
-- *entities*: mean IoU with six groups (skin is one of them) and with the eight parts, textures grouped, best operation.
-- *swap*: what exchanging the top leaves of the error inside the garment, and makes of it outside.
+- *six groups*, *eight parts*: mean IoU of the entities with the ground truth (skin is one group), best operation.
+- *swap*: error after exchanging the top, inside the garment and outside it, as a multiple of the bound: the error that
+  the model has from a photo of the person in that top. 1 is the best to hope for.
 - *FD*: Frechet distance to training people in the people parser's features.
 """
 
@@ -75,13 +76,13 @@ def markdown(models: dict[str, dict]) -> str:
 
     models  name -> the content of its metrics.json; what an earlier version did not measure becomes a dash
     """
-    titles = ["", "size", "people", *COLUMNS, "transport", "entities, 6 / 8", "swap in / out", "FD"]
+    titles = ["", "size", "people", *COLUMNS, "transport", "six groups", "eight parts", "swap inside", "outside", "FD"]
     lines = [HEAD, f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     sizes: set[str] = set()
     for name, measured in models.items():
         if _size(measured) not in sizes:
             sizes.add(_size(measured))
-            lines += [_line(title, measured, row, ["", "", ""]) for row, title in BASELINES.items()]
+            lines += [_line(title, measured, row, [""] * 5) for row, title in BASELINES.items()]
         lines.append(_line(f"**{name}**", measured, "model", _of_model(measured)))
     return "\n".join(lines) + "\n"
 
@@ -104,10 +105,10 @@ def _plain(value: float | None) -> str:
 def _of_model(measured: dict) -> list[str]:
     """The columns that only models have: transport, entities, swap."""
     found = [row["accuracy"] for row in measured.get("transport", {}).values()]
-    best = [max((f["grouped"] for f in measured.get(name, [])), default=None) for name in ("groups", "entities")]
-    ratio = measured.get("swap_ratio", {})
+    best = [max(measured.get(name, []), key=lambda f: f["grouped"], default=None) for name in ("groups", "entities")]
+    of_bound = measured.get("swap_of_bound", {})
     return [
         _cell(max(found, key=lambda value: value["mean"], default=None), 3),
-        " / ".join(map(_plain, best)),
-        " / ".join(_plain(ratio.get(side)) for side in ("inside", "outside")),
+        *(_cell(operation and operation.get("interval"), 3) for operation in best),
+        *(_cell(of_bound.get(side), 3) for side in ("inside", "outside")),
     ]

@@ -9,9 +9,12 @@ from nted_lite.evaluation import people as synthetic
 from nted_lite.evaluation import photos, results
 from nted_lite.features import people_parser
 from nted_lite.images import write_file
+from nted_lite.model import NTED
+from nted_lite.variants import load as load_variant
 from nted_lite.weights import hub
 
 PEOPLE = 1024
+VARIANTS = "variants"  # the folder in checkpoints/ that holds the ablations
 USES = {
     "with --all": {"people"},
     "with --pictures": {"truth", "data", "reference_set", "height", "layout"},
@@ -58,16 +61,22 @@ def _keep(measured: dict, beside: Path, out: Path | None) -> str:
     return results.keep(measured, (beside if beside.is_dir() else beside.parent) / "metrics.json")
 
 
-def _all(people: int, device, out: Path | None) -> None:
-    """Measure all shipped models, and write the table of results."""
-    parser = people_parser()
-    folders = sorted(file.parent for file in hub.shipped("").glob(f"*/{hub.CONFIG}"))
-    for folder in folders:
-        print(folder.name)
-        measured = synthetic.evaluate_people(load_model(folder, device=device), parser, people)
-        print(results.keep(measured, folder / "metrics.json"))
-    known = {folder.name: json.loads((folder / "metrics.json").read_text()) for folder in folders}
+def _all(people: int, device: str, out: Path | None) -> None:
+    """Measure all shipped models and variants, and write the table of results."""
+    parser, root, known = people_parser(), hub.shipped(""), {}
+    for pattern in ("*", f"{VARIANTS}/*"):
+        for folder in sorted(file.parent for file in root.glob(f"{pattern}/{hub.CONFIG}")):
+            name = folder.relative_to(root).as_posix()
+            print(name)
+            measured = synthetic.evaluate_people(_open(folder, device), parser, people)
+            print(results.keep(measured, folder / "metrics.json"))
+            known[name] = json.loads((folder / "metrics.json").read_text())  # may be an earlier one, of more people
     known = {name: measured for name, measured in known.items() if "people" in measured}
     out = out or hub.shipped("RESULTS.md")
     write_file(out, results.markdown(known).encode())
     print(f"written to {out}")
+
+
+def _open(folder: Path, device: str) -> NTED:
+    """The model in a folder of checkpoints/; the variants have networks of their own."""
+    return load_variant(folder).to(device) if folder.parent.name == VARIANTS else load_model(folder, device=device)

@@ -1,5 +1,7 @@
 """Tables of measures: collecting values batch by batch, their 95 % intervals, and printing them."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,6 +36,20 @@ def interval(values: Tensor, of: Tensor | None = None, draws: int = 1000) -> Int
     low, high = np.percentile(above[below > 0] / below[below > 0], [2.5, 97.5])
     mean = values[0].mean() / values[1].mean()
     return {"mean": mean.item(), "low": low.item(), "high": high.item()}
+
+
+def interval_of_sum(measure: Callable[[Tensor], float], values: Tensor, draws: int = 200) -> Interval:
+    """A number that is computed from a sum over pictures, such as an IoU, and its 95 % bootstrap interval.
+
+    measure  from such a sum to the number
+    values   n ..., one entry per picture
+    draws    bootstrap samples
+    """
+    n, values = len(values), values.double().cpu()
+    drawn = np.random.default_rng(0).multinomial(n, [1 / n] * n, size=draws)  # how often each picture is drawn
+    sums = torch.tensordot(torch.from_numpy(drawn).double(), values, dims=1)
+    low, high = np.percentile([measure(total) for total in sums], [2.5, 97.5])
+    return {"mean": measure(values.sum(0)), "low": low.item(), "high": high.item()}
 
 
 def intervals(rows: Rows) -> dict[str, dict[str, Interval]]:
