@@ -18,6 +18,7 @@ from nted_lite.layers import EqualConv2d, EqualLinear
 from nted_lite.model import NTED, Rendering, Textures
 from nted_lite.renderer import Layer
 from nted_lite.texture import distribute
+from nted_lite.weights.hub import shipped
 
 # -------------------------------------------------------------------------------------------------- the other networks
 
@@ -186,6 +187,13 @@ VARIANTS = {
     "part-labels": Variant("with ground-truth parts as a warm start", train=_weights(parts=1.0)),
 }  # fmt: skip
 """Name -> variant. The first four are trained with two seeds, to show how much the results vary by chance."""
+
+
+def trained(folder: Path = shipped("variants")) -> dict[str, Path]:
+    """The variants that have been trained and measured. Name, some with `-seed-1` -> folder, in the order of VARIANTS."""
+    measured = {file.parent.name: file.parent for file in folder.glob("*/metrics.json")}
+    names = [name + seed for name in VARIANTS for seed in ("", "-seed-1")]
+    return {name: measured[name] for name in names if name in measured}
 
 
 def load(folder: Path) -> NTED:
