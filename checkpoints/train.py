@@ -92,7 +92,7 @@ def train(name: str, *more: str) -> None:
 
 
 def ship(name: str, people: int = 1024) -> None:
-    """Put a finished model into checkpoints/: weights in bfloat16, configuration, learning curves, measures and card."""
+    """Put a finished model into checkpoints/: weights in bfloat16, configuration, curves, measures and card."""
     run, folder = RUNS / name, SHIPPED / name
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.bfloat16() for key, value in load_file(run / "model.safetensors").items()}
