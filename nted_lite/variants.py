@@ -187,7 +187,7 @@ VARIANTS = {
     "l1-only": Variant("pixels only, no features", train=_weights(perceptual=0.0, style=0.0)),
     "part-labels": Variant("with ground-truth parts as a warm start", train=_weights(parts=1.0)),
 }  # fmt: skip
-"""Name -> variant. Some are trained with two seeds, to show how much the results vary by chance; see `checkpoints/train.py`."""
+"""Name -> variant. `checkpoints/train.py` trains some of them with two seeds, to show how much chance there is."""
 
 
 def trained(folder: Path | None = None) -> dict[str, Path]:
