@@ -130,7 +130,7 @@ def show_costs(costs: Mapping[str, Mapping[str, float]], quality: Mapping[str, f
     }
     for panel, (label, values) in zip(panels, numbers.items()):
         bars = panel.barh(names, values, color=[COLD if name in quality else "#c8c8c8" for name in names], height=0.7)
-        panel.bar_label(bars, fmt="%#.3g", padding=4, fontsize=8, color=INK)
+        panel.bar_label(bars, fmt="%.2f" if max(values) < 10 else "%.0f", padding=4, fontsize=8, color=INK)
         panel.set(title=label, xlim=(0, 1.25 * max(values)))
         panel.tick_params(left=False)
     panels[2].plot([quality.get(name, float("nan")) for name in names], names, "o", color=COLD)
@@ -140,7 +140,7 @@ def show_costs(costs: Mapping[str, Mapping[str, float]], quality: Mapping[str, f
     panels[2].margins(x=0.3)
     panels[2].grid(axis="y", color="#eeeeee")
     if len(quality) < len(costs):
-        figure.text(0.99, 0.005, "grey: not trained yet", ha="right", va="bottom", fontsize=8, color=PALE)
+        figure.supxlabel("grey: not trained yet", fontsize=8, color=PALE)
     panels[0].invert_yaxis()
     return figure
 
