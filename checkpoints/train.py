@@ -5,7 +5,8 @@
     python checkpoints/train.py --status        where everything stands, and the command that trains each
 
 A training runs in build/zoo/NAME. What was interrupted is resumed, what is finished is skipped. A finished model is put
-into checkpoints/ with its measures and its card; the part of a card under its notes is written by hand and kept.
+into checkpoints/ with its measures, its learning curves and its card; the part of a card under its notes is written by
+hand and kept.
 """
 
 import argparse
@@ -17,9 +18,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nted_lite import checkpoint
 from nted_lite.config import PRESETS, Preset, TrainConfig
@@ -89,17 +92,35 @@ def train(name: str, *more: str) -> None:
 
 
 def ship(name: str, people: int = 1024) -> None:
-    """Put a finished model into checkpoints/: weights in bfloat16, configuration, measures and card."""
+    """Put a finished model into checkpoints/: weights in bfloat16, configuration, curves, measures and card."""
     run, folder = RUNS / name, SHIPPED / name
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.bfloat16() for key, value in load_file(run / "model.safetensors").items()}
     save_file(weights, folder / "model.safetensors")
     (folder / "config.json").write_text((run / "config.json").read_text())
+    (folder / "curves.json").write_text(json.dumps(curves(run)) + "\n")
     model = load(folder) if name.startswith("variants/") else checkpoint.load_model(folder)
     measured = evaluate_people(model, people_parser(), people)
     (folder / "metrics.json").write_text(json.dumps(measured, indent=2) + "\n")
     (folder / "README.md").write_text(card(name, run))
     (run / SHIPPED_MARK).touch()
+
+
+def curves(run: Path, points: int = 60) -> dict[str, dict[str, list[float]]]:
+    """The losses that a run has logged, thinned out to at most so many points, each the mean of its stretch.
+
+    returns  loss -> {"step": last step of each stretch, "value": weighted loss, rounded to four digits}
+    """
+    log = EventAccumulator(str(run / "log"), size_guidance={"scalars": 0}).Reload()
+    found = {}
+    for tag in log.Tags()["scalars"]:
+        logged = np.array([(event.step, event.value) for event in log.Scalars(tag)])
+        stretches = np.array_split(logged, min(points, len(logged)))
+        found[tag.removeprefix("loss/")] = {
+            "step": [int(stretch[-1, 0]) for stretch in stretches],
+            "value": [float(f"{stretch[:, 1].mean():.4g}") for stretch in stretches],
+        }
+    return found
 
 
 def train_parser(name: str = "people-parser") -> None:

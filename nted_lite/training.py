@@ -303,7 +303,7 @@ def train(trainer: Trainer, out: Path, preview: Source) -> NTED:
     index = torch.arange(6)
     views = preview(index, accelerator.device)
     shown = both_directions(index, views, trainer.generator.pose_map).of_pairs()
-    writer = SummaryWriter(out / "log", purge_step=trainer.step) if main else None
+    writer = SummaryWriter(out / "log", purge_step=trainer.step + 1) if main else None  # later steps are logged again
     bar = tqdm(
         total=config.steps, initial=trainer.step, desc="training", disable=not main, mininterval=5, smoothing=0.05
     )

@@ -4,6 +4,7 @@ Most only change a number in the configuration. Four change the network itself b
 `render` and `forward`. Notebook 10 compares them; `checkpoints/train.py` trains them.
 """
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from nted_lite.layers import EqualConv2d, EqualLinear
 from nted_lite.model import NTED, Rendering, Textures
 from nted_lite.renderer import Layer
 from nted_lite.texture import distribute
+from nted_lite.weights.hub import shipped
 
 # -------------------------------------------------------------------------------------------------- the other networks
 
@@ -185,7 +187,18 @@ VARIANTS = {
     "l1-only": Variant("pixels only, no features", train=_weights(perceptual=0.0, style=0.0)),
     "part-labels": Variant("with ground-truth parts as a warm start", train=_weights(parts=1.0)),
 }  # fmt: skip
-"""Name -> variant. The first four are trained with two seeds, to show how much the results vary by chance."""
+"""Name -> variant. `checkpoints/train.py` trains some of them with two seeds, to show how much chance there is."""
+
+
+def trained(folder: Path | None = None) -> dict[str, Path]:
+    """The variants that have been trained and measured, in the order of VARIANTS.
+
+    folder   where to look; None: in checkpoints/variants
+    returns  name, optionally followed by `-seed-1` -> its folder
+    """
+    measured = {file.parent.name: file.parent for file in (folder or shipped("variants")).glob("*/metrics.json")}
+    names = [name + seed for name in VARIANTS for seed in ("", "-seed-1")]
+    return {name: measured[name] for name in names if name in measured}
 
 
 def load(folder: Path) -> NTED:
@@ -194,3 +207,25 @@ def load(folder: Path) -> NTED:
     if name not in VARIANTS:
         raise ValueError(f"{folder}: no variant of that name; there are {', '.join(VARIANTS)}")
     return VARIANTS[name].network.from_pretrained(folder)
+
+
+# ----------------------------------------------------------------------------------------------------------- the table
+
+COLUMNS = {
+    "PSNR, dB": lambda measured: measured["similarity"]["model"]["psnr"],
+    "PSNR, person": lambda measured: measured["similarity"]["model"]["person_psnr"],
+    "SSIM": lambda measured: measured["similarity"]["model"]["ssim"],
+    "parser distance": lambda measured: measured["similarity"]["model"]["parser_distance"],
+    "patterns, fine": lambda measured: measured["patterns"]["model"]["fine"],
+    "transport": lambda measured: max(
+        (row["accuracy"] for row in measured["transport"].values()), key=lambda found: found["mean"], default=None
+    ),
+}
+"""Columns of the table -> the interval {mean, low, high} in the content of a metrics.json; None: nothing to measure"""
+LESS_IS_BETTER = ("parser distance",)
+
+
+def measures(folder: Path) -> dict[str, dict[str, float] | None]:
+    """A variant's row of the table, from its metrics.json: column -> {mean, low, high}, or None."""
+    measured = json.loads((folder / "metrics.json").read_text())
+    return {title: find(measured) for title, find in COLUMNS.items()}

@@ -65,6 +65,16 @@ MISTAKES = {
         ),
         "an interval of 90 %": ("np.percentile(means, [2.5, 97.5])", "np.percentile(means, [5, 95])"),
     },
+    "10_ablations": {
+        "photo in the place of the pose": (
+            'join(pack([p, r], "b * h w")[0]) for', 'join(pack([r, p], "b * h w")[0]) for',
+        ),
+        "attention not scaled": (
+            '"b c h w, b k c -> b k h w") / math.sqrt(keys.shape[-1])', '"b c h w, b k c -> b k h w")',
+        ),
+        "the largest feature as style": ('"b c h w -> b 1 c", "mean")', '"b c h w -> b 1 c", "max")'),
+        "a margin of 90 %": ("return student.ppf(0.975, df", "return student.ppf(0.95, df"),
+    },
 }
 CASES = [(name, mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
 

@@ -1,5 +1,6 @@
 """The variants: each has the interface of the model, learns with all its parameters, and is what its name says."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from torch import nn
 from nted_lite import NTED
 from nted_lite.data.people import people_source
 from nted_lite.training import Trainer
-from nted_lite.variants import FULL, SHORT, VARIANTS, FullAttention, Modulated, Shared, load
+from nted_lite.variants import FULL, SHORT, VARIANTS, FullAttention, Modulated, Shared, load, measures, trained
+from nted_lite.weights.hub import shipped
 
 SMALL = {"channels": (8, 8, 8), "discriminator_channels": (8, 8, 8, 8, 8)}
 
@@ -108,3 +110,30 @@ def test_a_folder_is_loaded_by_its_name(tmp_path):
     assert type(again) is Shared and all(map(torch.equal, model.parameters(), again.parameters()))
     with pytest.raises(ValueError, match="no variant of that name; there are full, no-reconstruction"):
         load(tmp_path / "something")
+
+
+def test_trained_are_those_that_are_measured(tmp_path):
+    for name in ("k-4", "full-seed-1", "full", "something", "k-1"):
+        (tmp_path / name).mkdir()
+        if name != "k-1":
+            (tmp_path / name / "metrics.json").write_text("{}")
+    assert list(trained(tmp_path)) == ["full", "full-seed-1", "k-4"]
+    assert trained(tmp_path)["k-4"] == tmp_path / "k-4" and trained(tmp_path / "nothing there") == {}
+
+
+@pytest.mark.parametrize("name", trained())
+def test_what_ships_is_what_its_name_says(name):
+    """The weights load, and the configuration is that of the variant today."""
+    assert load(trained()[name]).config == VARIANTS[name.removesuffix("-seed-1")].network(
+        VARIANTS[name.removesuffix("-seed-1")].model
+    ).config
+
+
+def test_a_row_of_the_table(tmp_path):
+    measured = json.loads((shipped("people-64") / "metrics.json").read_text())
+    (tmp_path / "metrics.json").write_text(json.dumps(measured))
+    row = measures(tmp_path)
+    assert row["PSNR, dB"] == measured["similarity"]["model"]["psnr"]
+    assert row["transport"]["mean"] == max(each["accuracy"]["mean"] for each in measured["transport"].values())
+    (tmp_path / "metrics.json").write_text(json.dumps(measured | {"transport": {}}))
+    assert measures(tmp_path)["transport"] is None, "a network without maps"

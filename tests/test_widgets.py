@@ -1,11 +1,13 @@
 """The panels: what they do in Python, and in a real browser."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +25,9 @@ from notebooks.make import FOLDER
 from nted_lite import NTED, preset, widgets
 from nted_lite.features import PeopleParser
 from nted_lite.people import SPLITS, pairs
-from nted_lite.widgets import Panel, PoseCanvas, PoseEditor, Wardrobe
+from nted_lite.variants import VARIANTS
+from nted_lite.weights.hub import shipped
+from nted_lite.widgets import AblationBrowser, Panel, PoseCanvas, PoseEditor, Wardrobe
 from nted_lite.widgets.boxes import Column, Row, titled
 
 
@@ -337,3 +341,78 @@ def test_panels_of_a_lesson(path, run_in_browser, tmp_path):
         expect(image).not_to_have_attribute("src", before)
         shots = Path(os.environ.get("NTED_SCREENSHOTS", tmp_path))
         page.screenshot(path=shots / f"{path.stem}-{number}.png")
+
+
+# ------------------------------------------------------------------------------------------------ the ablation browser
+
+
+@pytest.fixture(scope="module")
+def variants(tmp_path_factory):
+    """Three variants, untrained and narrow, each with measures of its own: name -> folder."""
+    root = tmp_path_factory.mktemp("variants")
+    measured = json.loads((shipped("people-64") / "metrics.json").read_text())
+    for number, name in enumerate(("full", "modulated", "k-4-seed-1")):
+        torch.manual_seed(number)
+        variant = VARIANTS[name.removesuffix("-seed-1")]
+        config = replace(variant.model, channels=(8, 8, 8), discriminator_channels=(8, 8, 8, 8, 8))
+        variant.network(config).save_pretrained(root / name)
+        measured["similarity"]["model"]["psnr"] = {"mean": 10.0 + number, "low": 9.9, "high": 10.1}
+        if name == "modulated":
+            measured |= {"transport": {}, "entities": [], "groups": []}
+        (root / name / "metrics.json").write_text(json.dumps(measured))
+    return {folder.name: folder for folder in sorted(root.iterdir())}
+
+
+def test_the_ablation_browser_follows_its_controls(variants):
+    browser = AblationBrowser(people=4, variants=variants)
+    variant, person, pose = (browser.controls[name] for name in ("variant", "person", "pose_of"))
+    variant.value = "full"
+    before, shown, row = browser.made, bytes(browser.image.value), browser.row.value
+    assert before.shape == (3, 64, 44) and shown.startswith(b"\x89PNG") and "10.00 ± 0.10" in row
+    variant.value = "k-4-seed-1"
+    assert not torch.equal(browser.made, before) and bytes(browser.image.value) != shown
+    assert "12.00 ± 0.10" in browser.row.value and "10.00 ± 0.10" in browser.row.value, "beside the full model's row"
+    variant.value = "modulated"
+    assert "11.00 ± 0.10" in browser.row.value and "–" in browser.row.value, "without maps there is no transport"
+    for control in (person, pose):
+        before = browser.made
+        control.value = 3
+        assert not torch.equal(browser.made, before)
+    assert browser.problem.value == ""
+
+
+def test_the_picture_of_the_browser_is_the_variants(variants):
+    browser = AblationBrowser(people=4, variants={"full": variants["full"]})
+    pair = pairs(SPLITS["test"], torch.arange(1))
+    model = NTED.from_pretrained(variants["full"])
+    with torch.no_grad():
+        wanted = model(pair.reference.image, model.pose_map(pair.target.keypoints, pair.target.visible)).image[0]
+    torch.testing.assert_close(browser.made, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_browser_without_variants_says_how_to_train_one():
+    with pytest.raises(ValueError, match="train.py variants/full"):
+        AblationBrowser(variants={})
+
+
+@pytest.mark.browser
+def test_the_ablation_browser_in_jupyterlab(variants, run_in_browser, tmp_path):
+    """Choose another variant: the picture and the row of the table change."""
+    source = f"""
+from pathlib import Path
+from nted_lite.widgets import AblationBrowser
+root = Path({str(variants["full"].parent)!r})
+AblationBrowser(people=4, variants={{folder.name: folder for folder in sorted(root.iterdir())}})
+"""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [nbformat.v4.new_code_cell(source.strip())]
+    page, expect = run_in_browser(nbformat.v4.new_notebook(cells=cells, metadata=kernel))
+    image, table = page.locator(".jp-OutputArea img.widget-image"), page.locator(".jp-OutputArea table")
+    expect(image).to_have_count(1)
+    expect(table).to_contain_text("full: the full model")
+    for chosen in ("k-4-seed-1", "modulated"):
+        before = image.get_attribute("src")
+        page.locator(".jp-OutputArea select").select_option(chosen)
+        expect(table).to_contain_text(f"{chosen}: ")
+        expect(image).not_to_have_attribute("src", before)
+    page.screenshot(path=os.environ.get("NTED_SCREENSHOT", tmp_path / "ablations.png"))

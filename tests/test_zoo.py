@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils.tensorboard import SummaryWriter
 
 from nted_lite import NTED, cli
 
 ZOO = Path(__file__).resolve().parents[1] / "checkpoints" / "train.py"
-TINY = ["--pairs", "1", "--draw-ahead", "1", "--model.channels", "8", "8", "8",
+TINY = ["--pairs", "1", "--draw-ahead", "1", "--log-every", "1", "--model.channels", "8", "8", "8",
         "--model.discriminator-channels", "8", "8", "8", "8", "8"]  # fmt: skip
 
 
@@ -46,12 +47,26 @@ def test_a_short_run_of_a_job(zoo, monkeypatch, tmp_path, name):
     zoo["ship"](name, people=8)
     folder = tmp_path / "checkpoints" / name
     assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {torch.bfloat16}
+    curves = json.loads((folder / "curves.json").read_text())
+    assert curves["pixel"]["step"] == [1, 2, 3] and all(value > 0 for value in curves["pixel"]["value"])
     measured = json.loads((folder / "metrics.json").read_text())
     text = (folder / "README.md").read_text()
     assert f"{measured['similarity']['model']['psnr']['mean']:.2f} dB" in text and "3 steps of 1 pairs" in text
     assert not name.startswith("people") or NTED.from_pretrained(folder).config.channels == (8, 8, 8)
     (folder / "README.md").write_text(text.replace("Nobody has looked at its pictures yet.", "Looked at: blurry."))
     assert "Looked at: blurry." in zoo["card"](name, out)
+
+
+def test_curves_are_means_of_what_was_logged(zoo, tmp_path):
+    """At most so many points, none of the log lost; a run that was resumed from a checkpoint is logged once."""
+    with SummaryWriter(tmp_path / "log") as first:
+        for step in range(1, 91):
+            first.add_scalar("loss/pixel", float(step), step)
+    with SummaryWriter(tmp_path / "log", purge_step=81) as resumed:
+        for step in range(81, 121):
+            resumed.add_scalar("loss/pixel", float(step), step)
+    assert zoo["curves"](tmp_path, 40) == {"pixel": {"step": [*range(3, 121, 3)], "value": [*range(2, 121, 3)]}}
+    assert zoo["curves"](tmp_path, 500)["pixel"]["step"] == [*range(1, 121)]
 
 
 def test_every_printed_command_is_understood(zoo):
