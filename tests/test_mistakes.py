@@ -56,6 +56,15 @@ MISTAKES = {
             "size=estimate.shape[-2:])", 'size=estimate.shape[-2:], mode="bilinear")',
         ),
     },
+    "11_photos": {
+        "the neck is a sum": ('"b j xy -> b 1 xy", "mean"', '"b j xy -> b 1 xy", "sum"'),
+        "key points keep the corner of the photo": ("(points - torch.tensor([left, top]))", "points"),
+        "a part of the names stays published": (r'.levels.\2.down.conv."', r'.levels.\2.conv."'),
+        "all frames in the first pose": (
+            "pose = model.pose_map(keypoints, visible)",
+            "pose = model.pose_map(keypoints[:1], visible[:1]).expand(len(keypoints), -1, -1, -1)",
+        ),
+    },
 }
 CASES = [(name, mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
 
