@@ -13,21 +13,18 @@ from nted_lite.images import open_picture, read_image
 from nted_lite.model import NTED
 from nted_lite.people import Pair
 from nted_lite.plotting.base import DPI, INK, PAPER, PART_COLOURS, contact_sheet, put, say, sheet, stick_figures
-from nted_lite.pose import COLOURS, JOINTS, LIMBS
+from nted_lite.pose import COLOURS, LIMBS
 
 
 @torch.no_grad()
 def readings(model: NTED, pair: Pair, number: int) -> Figure:
-    """One person in one pose, whose key points are read in four ways: sides exchanged, right, too small, x for y."""
+    """One person in one pose, whose key points are read in four ways.
+
+    They are: with the 40 white columns of the published frame, right, as pixels of a smaller picture, x for y.
+    """
     keypoints = pair.target.keypoints[number]
-    other = {"right": "left", "left": "right"}
-    mirrored = [" ".join(other.get(word, word) for word in name.split()) for name in JOINTS]
-    ways = {
-        "1": keypoints[[JOINTS.index(name) for name in mirrored]],
-        "2": keypoints,
-        "3": keypoints * 44 / 64 * 0.6,
-        "4": keypoints.flip(-1),
-    }
+    white = keypoints.new_tensor([40 * model.config.height / 256, 0])
+    ways = {"1": keypoints + white, "2": keypoints, "3": keypoints * 0.4, "4": keypoints.flip(-1)}
     pose = model.pose_map(torch.stack([*ways.values()]))
     photo = pair.reference.image[[number] * len(ways)]
     rows = {"photo": photo, "as read": stick_figures(pose), "generated": model(photo, pose).image}
@@ -69,11 +66,12 @@ def show_framing(path: Path, keypoints: Tensor, rows: int = 128) -> Figure:
 
 def show_costs(found: Mapping[str, tuple[int, int, int]]) -> Figure:
     """What models cost, on logarithmic axes. name -> (parameters, FLOPs and bytes of one image)"""
-    figure = Figure(figsize=(8.4, 2.6), dpi=DPI, facecolor=PAPER, layout="constrained")
+    figure = Figure(figsize=(9.6, 2.6), dpi=DPI, facecolor=PAPER, layout="constrained")
     titles = ("parameters (millions)", "FLOPs forward (billions)", "kept for backward (MiB)")
     for panel, title, unit, values in zip(figure.subplots(1, 3), titles, (1e6, 1e9, 2**20), zip(*found.values())):
         bars = panel.bar(list(found), [value / unit for value in values], color=PART_COLOURS["top"], width=0.65)
-        panel.bar_label(bars, fmt="%.3g", padding=2, fontsize=8, color=INK)
+        labels = [f"{value / unit:,.0f}" if value >= 100 * unit else f"{value / unit:.2g}" for value in values]
+        panel.bar_label(bars, labels, padding=2, fontsize=8, color=INK)
         panel.set(yscale="log", title=title, ylim=(None, 3 * max(values) / unit))
         panel.tick_params(axis="x", labelsize=7)
     return figure
