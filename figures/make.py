@@ -4,14 +4,18 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import torch
+from einops import repeat
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nted_lite import NTED, plotting
+from nted_lite.animation import enlarged, frames, write_film
 from nted_lite.control import wear
 from nted_lite.evaluation.people import held_out
 from nted_lite.features import people_parser
-from nted_lite.people import SPLITS, pairs
+from nted_lite.people import SPLITS, pairs, render, sample_people, walk
 from nted_lite.plotting.system import show_dataflow
 from nted_lite.weights.hub import shipped
 
@@ -38,6 +42,45 @@ def hero() -> Figure:
     }  # fmt: skip
     people = torch.stack(list(columns.values()), dim=1)
     return plotting.contact_sheet({f"{n + 1}": row for n, row in enumerate(people)}, list(columns), scale=2)
+
+
+def largest_model() -> NTED:
+    """people-128 where it is, else people-64."""
+    large = HERE.parent / "checkpoints" / "people-128"
+    return NTED.from_pretrained(large if (large / "config.json").is_file() else shipped("people-64")).eval()
+
+
+def moving_hero(path: Path, count: int = 64, fps: int = 16) -> None:
+    """Write a film that closes: each of the first four test people walks in a circle, generated from one photo.
+
+    Two people stand side by side in each line: the photo, what the model generates, the ground truth.
+    """
+    model, poses = largest_model(), walk(count, cycles=2, turns=1)
+    height, people = model.config.height, sample_people(SPLITS["test"], SHOWN[:4])
+    photos, scale = pairs(SPLITS["test"], SHOWN[:4], height).reference.image, round(192 / height)
+    (tall, wide), gap, top = (height * scale, height * 11 // 16 * scale), 6, 30
+    corners = [(top + n // 2 * (tall + gap), n % 2 * (3 * (wide + gap) + 4 * gap)) for n in range(4)]
+    figure, axes = plotting.sheet(corners[1][1] + 3 * (wide + gap) + gap, corners[2][0] + tall + gap)
+    for _, left in corners[:2]:
+        for column, title in enumerate(("the only photo", "generated", "ground truth")):
+            plotting.say(axes, title, left + gap + column * (wide + gap) + wide / 2, top / 2, fontsize=12)
+    page = _pixels(figure)
+    film = repeat(page, "h w c -> f h w c", f=count).copy()
+    for (y, left), number in zip(corners, range(4)):
+        truth = render(people[[number] * count], poses, height)
+        generated = torch.stack(list(frames(model, photos[number], truth.keypoints, truth.visible, batch=16)))
+        shown = (repeat(photos[number], "c h w -> f c h w", f=count), generated, truth.image)
+        for column, images in enumerate(shown):
+            x = left + gap + column * (wide + gap)
+            film[:, y : y + tall, x : x + wide] = np.stack(enlarged(images, scale))
+    write_film(path, list(film), fps)
+
+
+def _pixels(figure: Figure) -> np.ndarray:
+    """A figure as h w 3, uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 @torch.no_grad()
@@ -152,5 +195,7 @@ if __name__ == "__main__":
     for draw in (hero, system, entities, people):
         draw().savefig(HERE / f"{draw.__name__}.png", dpi=plotting.DPI)
         print(f"figures/{draw.__name__}.png")
+    moving_hero(HERE / "hero.webp")
+    print("figures/hero.webp")
     write_results()
     print("README.md: the table of results")

@@ -19,8 +19,8 @@ def main() -> None:
     """Run a command; bad input ends with one clear line."""
     try:
         commands = {
-            "demo": demo, "evaluate": evaluate, "train": train_command(), "train-parser": train_parser,
-            "transfer": transfer,
+            "animate": animate, "demo": demo, "evaluate": evaluate, "keypoints": keypoints, "train": train_command(),
+            "train-parser": train_parser, "transfer": transfer,
         }  # fmt: skip
         tyro.extras.subcommand_cli_from_dict(commands, prog="nted-lite", description=__doc__)
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
@@ -227,6 +227,89 @@ def transfer(
         model = load_model(checkpoint, preset, device)
         count = transfer_pairs(model, pairs, images, poses, out, batch, sheet, pose)
         print(f"{count} pictures written to {out}")
+
+
+def animate(
+    poses: str,
+    reference: Path | None = None,
+    synthetic: int | None = None,
+    *,
+    out: Path,
+    checkpoint: str | None = None,
+    preset: str = "fashion-256",
+    fps: float = 25,
+    scale: int = 0,
+    frame: str = "auto",
+    posed: Path | None = None,
+    person: int | None = None,
+    min_confidence: float = 0.0,
+    sheet: bool = False,
+    batch: int = 8,
+    device: str = "cpu",
+) -> None:
+    """Move a person through a sequence of poses: a GIF, a WebP, or, where ffmpeg is installed, an MP4.
+
+    Args:
+        poses: folder with a file of key points for each frame, or one file with the poses of all frames, in any common
+            format; or a sequence of the synthetic body: turn, or walk
+        reference: photo of the person, of any size
+        synthetic: instead of a photo, the number of a synthetic person of the test split: 0, 1, 2 ...
+        out: the film to write, ending in .gif, .webp or .mp4
+        checkpoint: a folder with config.json and model.safetensors, a published .pt file, or a hub id (user/name); if
+            omitted, the shipped people-64
+        preset: the preset that a published checkpoint was trained with
+        fps: frames per second
+        scale: how much pixels are enlarged; 0: up to 256 rows
+        frame: the image whose pixel coordinates the key points use, as for transfer
+        posed: that image itself, such as a frame of the film that the poses come from
+        person: which person, counted from 0, if there are several; if omitted, the one with the largest extent
+        min_confidence: joints with a lower confidence count as missing
+        sheet: write reference, stick figure and result side by side
+        batch: number of frames that are rendered together
+        device: cpu, cuda, cuda:1 ...
+    """
+    from nted_lite import animation
+    from nted_lite.checkpoint import load_model
+    from nted_lite.keypoints import PoseOptions
+    from nted_lite.weights.hub import shipped
+
+    if (reference is None) == (synthetic is None):
+        raise ValueError("give --reference, a photo, or --synthetic, the number of a synthetic person")
+    animation.check_film(out, fps)
+    model = load_model(checkpoint or shipped("people-64"), preset, device)
+    person_shown = synthetic if reference is None else reference
+    options = PoseOptions(frame, person, min_confidence)
+    count, problems = animation.animate(model, out, poses, person_shown, fps, scale, sheet, batch, options, posed)
+    if problems:
+        print(f"{len(problems)} of {count + len(problems)} poses are left out; the first: {problems[0]}")
+    print(f"{count} frames written to {out}")
+
+
+def keypoints(
+    photos: Path,
+    out: Path,
+    model: str = "usyd-community/vitpose-base-simple",
+    detector: str | None = None,
+    min_confidence: float = 0.3,
+    device: str = "cpu",
+) -> None:
+    """Find the key points of people in photos with ViTPose, for transfer and animate; needs the extra `photos`.
+
+    Args:
+        photos: a photo, or a folder of photos
+        out: for one photo, a file ending in .json, or in .txt for 18 lines `x y` in the published 256x256 frame; for a
+            folder, the folder for a .json of each photo. JSON holds every person, in the photo's own pixels, and says
+            how large the photo is
+        model: ViTPose, a folder or a hub id (user/name)
+        detector: a network that finds people, such as PekingU/rtdetr_r50vd_coco_o365, a folder or a hub id; if omitted,
+            one person is looked for in the whole picture
+        min_confidence: joints with a lower confidence are written as missing
+        device: cpu, cuda, cuda:1 ...
+    """
+    from nted_lite.keypoints.estimate import Estimator, estimate_files
+
+    count = estimate_files(Estimator(model, detector, min_confidence, device), photos, out)
+    print(f"key points of {count} photos written to {out}")
 
 
 def demo(out: Path = Path("build/demo"), people: int = 128) -> None:

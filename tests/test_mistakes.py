@@ -75,6 +75,15 @@ MISTAKES = {
         "the largest feature as style": ('"b c h w -> b 1 c", "mean")', '"b c h w -> b 1 c", "max")'),
         "a margin of 90 %": ("return student.ppf(0.975, df", "return student.ppf(0.95, df"),
     },
+    "11_photos": {
+        "the neck is a sum": ('"b j xy -> b 1 xy", "mean"', '"b j xy -> b 1 xy", "sum"'),
+        "key points keep the corner of the photo": ("(points - torch.tensor([left, top]))", "points"),
+        "a part of the names stays published": (r'.levels.\2.down.conv."', r'.levels.\2.conv."'),
+        "all frames in the first pose": (
+            "pose = model.pose_map(keypoints, visible)",
+            "pose = model.pose_map(keypoints[:1], visible[:1]).expand(len(keypoints), -1, -1, -1)",
+        ),
+    },
 }
 CASES = [(name, mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
 

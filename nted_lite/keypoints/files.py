@@ -56,13 +56,18 @@ def keypoints_file(folder: str | Path, name: str) -> Path:
     return found[0]
 
 
+def people_of(path: Path) -> People:
+    """The people of each picture in a file. Raises OSError, and ValueError, in one line, like `read_keypoints`."""
+    stamp = path.stat()
+    return read_people(path, stamp.st_mtime_ns, stamp.st_size)
+
+
 def read_person(
     path: str | Path, name: str | None, person: int | None, min_confidence: float
 ) -> tuple[Tensor, tuple[int, int] | None]:
     """`read_keypoints` without the conversion of PATN's pixels. -> 18 2, and the picture's (width, height) if known"""
     path = Path(path)
-    stamp = path.stat()
-    people = _in_picture(path, read_people(path, stamp.st_mtime_ns, stamp.st_size), name)
+    people = _in_picture(path, people_of(path), name)
     if not people:
         raise ValueError(f"{path}: there is no person in it")
     if person is not None and not 0 <= person < len(people):

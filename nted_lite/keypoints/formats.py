@@ -34,6 +34,8 @@ class Person(NamedTuple):
     """width and height of the picture, if the file says so"""
     points: Callable[[], np.ndarray]
     """returns the joints, j 2 or j 3; raises ValueError if they are not numbers"""
+    listed: bool = False
+    """whether it comes from a bare array of poses, which may be those of one person in many frames"""
 
 
 People = dict[str | None, list[Person]]
@@ -174,12 +176,12 @@ def _arrays(path: str, numbers: Any) -> list[Person]:
         array = _numbers(numbers)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return _people(path, array if array.ndim == 3 else [array], None)
+    return _people(path, array if array.ndim == 3 else [array], None, listed=True)
 
 
-def _people(path: str, people: Any, frame: tuple[int, int] | None) -> list[Person]:
+def _people(path: str, people: Any, frame: tuple[int, int] | None, listed: bool = False) -> list[Person]:
     places = [f"{path}, person {number}" if len(people) > 1 else path for number in range(len(people))]
-    return [Person(place, frame, partial(_points, one)) for place, one in zip(places, people)]
+    return [Person(place, frame, partial(_points, one), listed) for place, one in zip(places, people)]
 
 
 def _numbers(raw: Any) -> np.ndarray:

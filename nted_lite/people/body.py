@@ -76,7 +76,8 @@ def _mirror(left: Tensor) -> Tensor:
     return left * left.new_tensor([-1.0, 1.0, 1.0])
 
 
-def _unit(x: Tensor) -> Tensor:
+def unit(x: Tensor) -> Tensor:
+    """Vectors ... 3, scaled to length 1."""
     a, b, c = x.unbind(-1)  # an explicit sum, because a reduction's order may depend on the batch
     return x / (a * a + b * b + c * c).sqrt()[..., None]
 
@@ -93,7 +94,7 @@ def _sample_arms(draws: Draws, walking: Tensor, leading: Tensor) -> Tensor:
     higher = arms.new_tensor([0.0, 0.12, 0.0]) * (kind[:, 1] == 6)[:, None]  # crossed forearms lie on top of each other
     left = arms[:, 1].clone()
     left[:, 1] += higher
-    return _unit(torch.stack([_mirror(arms[:, 0]), left], 1))
+    return unit(torch.stack([_mirror(arms[:, 0]), left], 1))
 
 
 def _sample_legs(draws: Draws, kind: Tensor, leading: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ def _sample_legs(draws: Draws, kind: Tensor, leading: Tensor) -> Tensor:
     legs = torch.tensor(LEGS, device=kind.device)[kind]
     legs = torch.where((leading == 0)[:, None, None, None], legs, legs.flip(1))
     legs = legs + draws.between("leg jitter", -0.03, 0.03, 2, 2, 3)
-    return _unit(torch.stack([_mirror(legs[:, 0]), legs[:, 1]], 1))
+    return unit(torch.stack([_mirror(legs[:, 0]), legs[:, 1]], 1))
 
 
 @torch.no_grad()
