@@ -216,7 +216,7 @@ def show_losses(history: Mapping[str, Sequence[tuple[int, float]]], start: int, 
 
     history  loss -> (step, weighted value) for each step that had it; names as `Trainer.train_step` gives them
     start    step at which the adversarial loss begins
-    window   number of values in a mean
+    window   number of values in a mean; fewer while there are fewer than four times as many
     """
     figure = Figure(figsize=(8.4, 2.9), dpi=DPI, facecolor=PAPER, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -225,7 +225,7 @@ def show_losses(history: Mapping[str, Sequence[tuple[int, float]]], start: int, 
     for axes, colours in ((left, drawn), (right, players)):
         for name in [name for name in colours if name in history]:
             steps, values = torch.tensor(history[name], dtype=torch.float64).unbind(1)
-            size = min(window, len(values))
+            size = max(1, min(window, len(values) // 4))
             steps, values = (x.unfold(0, size, 1).mean(1) for x in (steps, values))
             axes.plot(steps, values, color=colours[name], label=name)
         if axes.get_lines():
