@@ -23,7 +23,8 @@ from notebooks.make import FOLDER
 from nted_lite import NTED, preset, widgets
 from nted_lite.features import PeopleParser
 from nted_lite.people import SPLITS, pairs, sample_poses
-from nted_lite.widgets import Panel, Puppet, Wardrobe
+from nted_lite.weights.hub import shipped
+from nted_lite.widgets import EntityExplorer, Panel, Puppet, Wardrobe
 from nted_lite.widgets.boxes import Column, Row, titled
 from nted_lite.widgets.stances import STANCES, lift, stance
 
@@ -149,6 +150,39 @@ def test_a_widget_needs_no_network(source):
     assert "import " not in text and "http" not in text and "fetch(" not in text
 
 
+@pytest.fixture(scope="module")
+def explored(model):
+    """Two people with what the model did with them, and the explorer of the second."""
+    pair = pairs(SPLITS["test"], torch.arange(2))
+    with torch.no_grad():
+        transfer = model(pair.reference.image, model.pose_map(pair.target.keypoints, pair.target.visible))
+    return transfer, EntityExplorer(pair.reference.image, transfer, pair.target.parts, person=1)
+
+
+def test_the_explorer_sends_the_maps_of_every_operation(explored):
+    transfer, explorer = explored
+    assert len(explorer.operations) == len(transfer.extraction) == 4
+    for about, taken, given, extraction, distribution in zip(
+        explorer.operations, explorer.extraction, explorer.distribution, transfer.extraction, transfer.distribution
+    ):
+        k, h, w = extraction.shape[1:]
+        assert about["size"] == [w, h] and sorted(about["order"]) == list(range(k))
+        taken, given = (
+            torch.frombuffer(bytearray(values), dtype=torch.uint8).view(k, h, w) for values in (taken, given)
+        )
+        peaks = torch.tensor(about["peaks"])[:, None, None]
+        assert torch.allclose((taken / 255).square() * peaks, extraction[1], atol=float(peaks.max()) / 250)
+        assert torch.allclose(given / 255, distribution[1], atol=1 / 500)
+        assert about["usage"] == pytest.approx(distribution[1].mean((1, 2)).tolist())
+
+
+@pytest.mark.parametrize(("people", "person", "says"), [(1, 0, "same people"), (2, 2, "one of 0..1"), (2, -1, "0..1")])
+def test_the_explorer_refuses_other_people(explored, people, person, says):
+    transfer, _ = explored
+    with pytest.raises(ValueError, match=says):
+        EntityExplorer(torch.zeros(people, 3, 64, 44), transfer, torch.zeros(2, 64, 44).long(), person)
+
+
 @pytest.mark.slow
 def test_the_wardrobe_follows_its_sliders(model):
     torch.manual_seed(0)
@@ -224,12 +258,12 @@ def test_every_panel_is_such_a_box():
 
 PANELS = """
 import torch
-from nted_lite import NTED, preset
+from nted_lite import NTED
 from nted_lite.features import PeopleParser
 from nted_lite.people import SPLITS, pairs
+from nted_lite.weights.hub import shipped
 from nted_lite.widgets import Puppet, Wardrobe
-torch.manual_seed(0)
-model, pair = NTED(preset("people-64").model).eval(), pairs(SPLITS["test"], torch.arange(1))
+model, pair = NTED.from_pretrained(shipped("people-64")), pairs(SPLITS["test"], torch.arange(1))
 puppet = Puppet(model, pair.reference.image[0], pair.target.keypoints[0])
 puppet
 ---
@@ -415,6 +449,88 @@ def test_the_puppet_and_the_wardrobe_in_jupyterlab(run_in_browser, tmp_path):
     page.get_by_role("button", name="walk").click()
     expect(page.locator(".nted output")).to_contain_text("Is the kernel running")
     undo.click()
+
+
+EXPLORER = """
+import torch
+from nted_lite import NTED
+from nted_lite.people import SPLITS, pairs
+from nted_lite.weights.hub import shipped
+from nted_lite.widgets import EntityExplorer
+pair = pairs(SPLITS["test"], torch.arange(6))
+model = NTED.from_pretrained(shipped("people-64"))
+with torch.no_grad():
+    transfer = model(pair.reference.image, model.pose_map(pair.target.keypoints, pair.target.visible))
+EntityExplorer(pair.reference.image, transfer, pair.target.parts, person=1)
+"""
+
+
+@pytest.mark.browser
+def test_the_explorer_in_jupyterlab(run_in_browser, tmp_path):
+    """Both ways, with the mouse and with keys, and without a kernel."""
+    pair = pairs(SPLITS["test"], torch.arange(6))
+    model = NTED.from_pretrained(shipped("people-64"))
+    with torch.no_grad():
+        transfer = model(pair.reference.image, model.pose_map(pair.target.keypoints, pair.target.visible))
+    page, expect = run_in_browser(notebook_of(EXPLORER))
+    page.locator(".nted .entities button").first.wait_for()
+    page.evaluate("jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
+    reference, generated = (page.locator(".nted canvas.picture").nth(number) for number in (0, 1))
+    says, textures = page.locator(".nted output"), page.locator(".nted .entities button")
+    screenshot(page, "explorer-start", tmp_path)
+
+    def seen():
+        return [canvas.evaluate(PIXELS) for canvas in (reference, generated)]
+
+    def widths():
+        return textures.evaluate_all(
+            "all => all.map(b => [Number(b.dataset.texture), parseFloat(b.querySelector('.share').style.width)])"
+        )
+
+    def agrees(shares):
+        shares = shares / shares.sum()
+        for texture, width in widths():
+            assert width == pytest.approx(100 * float(shares[texture]), abs=1.0)
+
+    for operation in (3, 0):  # the one that is shown first, and another
+        extraction, distribution = transfer.extraction[operation][1], transfer.distribution[operation][1]
+        k, h, w = extraction.shape
+        page.locator(".nted select").select_option(str(operation))
+        assert textures.count() == k
+        unlit, row, column = seen(), h // 3, w // 2
+        for canvas, maps, name in (
+            (generated, distribution, "pixel-of-the-result"),
+            (reference, extraction, "reference"),
+        ):
+            box = canvas.bounding_box()
+            where = {"x": (column + 0.5) * box["width"] / w, "y": (row + 0.5) * box["height"] / h}
+            canvas.hover(position=where)
+            expect(says).to_contain_text(f"row {row}, column {column}")
+            agrees(maps[:, row, column])
+            assert all(now != before for now, before in zip(seen(), unlit)), "both pictures light up"
+            screenshot(page, f"explorer-{operation}-{name}", tmp_path)
+        textures.nth(k // 2).hover()
+        expect(says).to_contain_text("what it averages")
+        screenshot(page, f"explorer-{operation}-texture", tmp_path)
+        page.mouse.move(5, 5)
+        assert seen() == unlit
+
+    # A click pins; the pointer may leave. Keys do the same.
+    textures.first.click()
+    pinned = seen()
+    page.mouse.move(5, 5)
+    expect(textures.first).to_have_attribute("aria-pressed", "true")
+    assert seen() == pinned
+    page.keyboard.press("Escape")
+    assert seen() == unlit
+    generated.focus()
+    page.keyboard.press("ArrowDown")
+    expect(says).to_contain_text(f"row {h // 2 + 1}, column {w // 2}")
+    agrees(distribution[:, h // 2 + 1, w // 2])
+    page.keyboard.press("Enter")
+    expect(says).to_contain_text("pinned")
+    page.get_by_role("button", name="let go").click()
+    assert seen() == unlit
 
 
 LESSONS = [path for path in sorted(FOLDER.glob("[0-9]*.ipynb")) if "widgets import Panel" in path.read_text()]
