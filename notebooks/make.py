@@ -2,6 +2,7 @@
 
     python notebooks/make.py            every notebook again, in the profile of NTED_PROFILE (cpu, if not set)
     python notebooks/make.py 00_tour    one of them
+    python notebooks/make.py --badges   runs nothing: links to Colab follow the repository's address in pyproject.toml
 
 A notebook is run in a fresh process from its first cell to its last. What differs between two equal runs is taken out
 before it is saved: times, random ids, messages on stderr. `nbclient` and `nbformat` come with the extra `test`.
@@ -11,6 +12,7 @@ import json
 import os
 import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,8 +79,46 @@ def refresh(path: Path, profile: str = "cpu") -> None:
     nbformat.write(notebook, path)
 
 
+def repository(root: Path) -> str:
+    """OWNER/NAME on GitHub, from `[project.urls] Repository` in pyproject.toml. SystemExit if it is not on GitHub."""
+    file = root / "pyproject.toml"
+    address = tomllib.loads(file.read_text())["project"].get("urls", {}).get("Repository", "")
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(\.git)?/?", address)
+    if not found:
+        sys.exit(f"{file}: [project.urls] Repository is {address!r}; Colab needs https://github.com/OWNER/NAME")
+    return found[1]
+
+
+def badges(root: Path) -> None:
+    """Write the repository's address into the notebooks (badge, clone) and the README (Colab column, clone)."""
+    place = repository(root)
+    badge = "[![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+    colab = f"https://colab.research.google.com/github/{place}/blob/main/notebooks"
+
+    def rewrite(path: Path, *changes: tuple[str, str]) -> None:
+        text = path.read_text(encoding="utf-8")
+        for pattern, replacement in changes:
+            text = re.sub(pattern, replacement, text, flags=re.M)
+        path.write_text(text, encoding="utf-8")
+
+    # The clone names its folder, which the set-up cell looks for, whatever the repository is called.
+    for path in sorted((root / "notebooks").glob("[0-9]*.ipynb")):
+        rewrite(
+            path,
+            (re.escape(badge) + r"\([^)]*\)", f"{badge}({colab}/{path.name})"),
+            (r"(git clone -q --depth 1) \S+( nted-lite)? &&", rf"\1 https://github.com/{place}.git nted-lite &&"),
+        )
+    rewrite(
+        root / "README.md",
+        (r"^(\| \[[^]]*\]\(notebooks/([^)]+)\) \|.*\|)[^|]*\|$", rf"\1 [open]({colab}/\2) |"),
+        (r"git clone \S+ && cd \S+", f"git clone https://github.com/{place} && cd {place.split('/')[1]}"),
+    )
+
+
 def main(names: list[str]) -> None:
-    """Refresh the notebooks of these names; all, if there are none."""
+    """Refresh the notebooks of these names; all, if there are none. `--badges` alone: see `badges`."""
+    if names == ["--badges"]:
+        return badges(FOLDER.parent)
     paths = sorted(FOLDER.glob("[0-9]*.ipynb"))
     chosen = [path for path in paths if not names or path.stem in names]
     unknown = set(names) - {path.stem for path in chosen}

@@ -4,6 +4,7 @@ import ast
 import copy
 import json
 import re
+import shutil
 
 import nbformat
 import pytest
@@ -49,8 +50,9 @@ def test_opens_in_colab(path):
     notebook = read(path)
     title, setup = notebook.cells[:2]
     assert title.source.startswith("# ")
-    badge = "https://colab.research.google.com/github/nted-lite/nted-lite/blob/main/notebooks/"
-    assert f"({badge}{path.name})" in title.source
+    place = make.repository(FOLDER.parent)
+    assert f"(https://colab.research.google.com/github/{place}/blob/main/notebooks/{path.name})" in title.source
+    assert f"https://github.com/{place}.git nted-lite &&" in setup.source
     assert setup.cell_type == "code" and "NTED_PROFILE" in setup.source and "google.colab" in setup.source
 
 
@@ -188,6 +190,32 @@ def test_what_is_folded_stays_folded_and_other_metadata_goes():
     cell.metadata = {"tags": ["proof"], "jupyter": {"source_hidden": True, "outputs_hidden": False}, "time": 3}
     (kept,) = normalise(nbformat.v4.new_notebook(cells=[cell])).cells
     assert kept.metadata == {"tags": ["proof"], "jupyter": {"source_hidden": True}}
+
+
+def test_badges_follow_the_address_of_the_repository(tmp_path):
+    root, kept, fork = FOLDER.parent, PATHS[0], "someone/my.fork"
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(kept, tmp_path / "notebooks")
+    shutil.copy(root / "README.md", tmp_path)
+    project = (root / "pyproject.toml").read_text()
+    (tmp_path / "pyproject.toml").write_text(project.replace(make.repository(root), fork))
+    make.badges(tmp_path)
+    badge = f"(https://colab.research.google.com/github/{fork}/blob/main/notebooks/{kept.name})"
+    for name, end in (("README.md", " |\n"), (f"notebooks/{kept.name}", "")):
+        moved, old = ((folder / name).read_text() for folder in (tmp_path, root))
+        assert badge + end in moved and make.repository(root) not in moved
+        assert len(moved.split()) == len(old.split()), "only addresses change"
+    readme = (tmp_path / "README.md").read_text()
+    assert f"git clone https://github.com/{fork} && cd my.fork\n" in readme
+    make.badges(tmp_path)
+    assert (tmp_path / "README.md").read_text() == readme, "a second time changes nothing"
+
+
+@pytest.mark.parametrize("address", ["https://gitlab.com/someone/fork", "someone/fork", ""])
+def test_badges_need_an_address_on_github(tmp_path, address):
+    (tmp_path / "pyproject.toml").write_text(f'[project.urls]\nRepository = "{address}"\n')
+    with pytest.raises(SystemExit, match=r"pyproject.toml: .* Colab needs https://github.com/OWNER/NAME"):
+        make.badges(tmp_path)
 
 
 def test_unknown_notebooks_are_refused():

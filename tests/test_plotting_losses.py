@@ -98,3 +98,12 @@ def test_figure_of_fields():
     assert [axes.get_title() for axes in figure.axes] == ["steep", "flat", ""]
     lines = [sum(len(collection.get_paths()) for collection in axes.collections) for axes in figure.axes[:2]]
     assert lines[0] > lines[1] + 20, "close lines mean steep"
+
+
+def test_losses_are_drawn_from_the_first_value_to_the_last():
+    assert drawn(figures.show_losses({}, 3)), "before the first step there is nothing to draw"
+    history = {"pixel": [(step, 1 / step) for step in range(1, 40)], "adversarial": [(30, 0.5)], "r1": [(32, 0.1)]}
+    left, right = drawn(figures.show_losses(history, 30, window=4)).axes
+    assert [line.get_label() for line in left.get_lines()][0] == "pixel"
+    assert left.get_lines()[0].get_xdata()[0] == 2.5, "the mean of steps 1 to 4"
+    assert [line.get_label() for line in right.get_lines()][0] == "adversarial"

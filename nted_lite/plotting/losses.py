@@ -1,5 +1,7 @@
-"""Pictures of lesson 06: what each loss asks of a picture, how it judges a change, and how steep a discriminator is."""
+"""Pictures of lesson 06: what each loss asks of a picture, how it judges a change, how steep a discriminator is, and
+how losses fall."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -82,7 +84,10 @@ def show_gradients(generated: Tensor, target: Tensor, gradients: Mapping[str, Te
     for column, (name, gradient) in enumerate(gradients.items(), 1):
         x = margin + column * (width + gap)
         say(axes, name, x + width / 2, 11)
-        put(axes, places(generated[None], gradient[None])[0], x, rows[0], width, height)
+        looked = places(generated[None], gradient[None])[0]
+        put(axes, looked, x, rows[0], width, height)
+        if looked.std(dim=(1, 2)).max() < 0.05:
+            say(axes, "everywhere\nthe same", x + width / 2, rows[0] + height / 2, color=PAPER)
         put(axes, wishes(gradient[None])[0], x, rows[1], width, height)
     return figure
 
@@ -204,3 +209,31 @@ def _contours(axes: Axes, judge: Callable[[Tensor], Tensor]) -> None:
     levels = torch.arange(logits.min().floor().item(), logits.max().ceil().item() + 1).tolist()
     axes.contour(x, y, logits, levels, colors=PALE, linewidths=0.5, linestyles="solid")
     axes.set(xticks=[], yticks=[])
+
+
+def show_losses(history: Mapping[str, Sequence[tuple[int, float]]], start: int, window: int = 25) -> Figure:
+    """The losses of a training, each a running mean: those with a target on the left, the two players on the right.
+
+    history  loss -> (step, weighted value) for each step that had it; names as `Trainer.train_step` gives them
+    start    step at which the adversarial loss begins
+    window   number of values in a mean; fewer while there are fewer than four times as many
+    """
+    figure = Figure(figsize=(8.4, 2.9), dpi=DPI, facecolor=PAPER, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    drawn = {"reconstruction": COLD, "pixel": LEAF, "perceptual": PLUM, "style": DARK, "face": "#fbafe4"}
+    players = {"discriminator": COLD, "adversarial": WARM}
+    for axes, colours in ((left, drawn), (right, players)):
+        for name in [name for name in colours if name in history]:
+            steps, values = torch.tensor(history[name], dtype=torch.float64).unbind(1)
+            size = max(1, min(window, len(values) // 4))
+            steps, values = (x.unfold(0, size, 1).mean(1) for x in (steps, values))
+            axes.plot(steps, values, color=colours[name], label=name)
+        if axes.get_lines():
+            axes.legend(frameon=False, fontsize=8)
+        axes.set(xlabel="step")
+    left.axvline(start, color=PALE, linewidth=0.8, linestyle=":")
+    left.set(title="losses with a target (weighted)", yscale="log")
+    right.axhline(2 * math.log(2), color=PALE, linewidth=0.8, linestyle=":")
+    right.set(title="the two players (dotted: a discriminator that guesses)", ylim=(0, 2.2))
+    right.title.set_fontsize(9)
+    return figure
