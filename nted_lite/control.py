@@ -1,17 +1,19 @@
 """Appearance control: dress one person in somebody else's garment by exchanging neural textures.
 
 NTED (2204.06160), section 3.4. The model was never told about parts of the body, so the textures of a garment are found
-by where the renderer puts them: those that lie on the garment are taken from the second person.
+by where the renderer puts them. `select` says which lie on the garment, `fuse` takes those from the second person,
+`refine` improves the choice by gradient descent, and coefficients between 0 and 1 interpolate. Notebook 09 builds it.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
-from torch import Tensor
+from torch import Tensor, nn
 
-from nted_lite.features import PeopleParser
+from nted_lite.entities import GROUPS
 from nted_lite.model import NTED, Rendering, Textures
 from nted_lite.people import PARTS
 
@@ -78,34 +80,138 @@ def fuse(reference: Textures, garment: Textures, coefficients: Sequence[Tensor])
     return Textures(vectors, reference.extraction)
 
 
-def area_of(parser: PeopleParser, image: Tensor, part: str) -> Tensor:
-    """Where the people parser sees a part. image b 3 h w -> b h w bool"""
-    return parser.parse(image.clamp(-1, 1)).parts.argmax(dim=1) == PARTS.index(part)
+def area_of(parser: nn.Module, image: Tensor, part: str) -> Tensor:
+    """Where a parser sees a part.
+
+    parser   its `parse(image).parts` are logits of PARTS, b 8 h w: `features.PeopleParser` or `clothes.ClothesParser`
+    image    b 3 h w   about -1..1
+    part     one of PARTS, or a group of them: "skin" is face, arms and legs. Raises ValueError otherwise
+    returns  b h w bool
+    """
+    names = GROUPS.get(part, (part,))
+    if not set(names) <= set(PARTS):
+        raise ValueError(f"no part {part!r}; there are {', '.join(dict.fromkeys((*GROUPS, *PARTS)))}")
+    seen = parser.parse(image.clamp(-1, 1)).parts.argmax(dim=1)
+    return torch.isin(seen, torch.tensor([PARTS.index(name) for name in names], device=seen.device))
+
+
+# ----------------------------------------------------------------------------------------------------------- refinement
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How `refine` descends. NTED (2204.06160) takes 200 steps of 0.01; the other defaults are its own."""
+
+    steps: int = 200
+    """steps of Adam"""
+    lr: float = 0.01
+    """its learning rate; a coefficient moves by about that much in each step"""
+    scale: float = 3e5
+    """weight of both distances, in units of one pixel of the picture"""
+    maintain: float = 10.0
+    """weight of the distance outside the garment, relative to the one inside"""
+    threshold: float = 3.0
+    """a texture is dominant in an area if its mean share there is at least `threshold / k`"""
+    parse_every: int = 50
+    """steps after which the garment is looked for again in the generated image"""
+
+
+def refine(
+    model: NTED, parser: nn.Module, features: Callable[[Tensor], Sequence[Tensor]], textures: Sequence[Textures],
+    renderings: Sequence[Rendering], pose: Tensor, coefficients: Sequence[Tensor], part: str = "top",
+    how: Refinement = Refinement(),
+) -> list[Tensor]:  # fmt: skip
+    """Improve the coefficients of a swap by gradient descent; the weights of the model stay as they are.
+
+    parser        see `area_of`
+    features      a frozen network from images b 3 h w to a list of feature maps, for the perceptual distance
+    textures      of the reference and of the garment
+    renderings    of both, in the pose
+    pose          b 20 h w
+    coefficients  b k per operation, to start from: what `select` or `select_pure` returned
+    part          the garment, see `area_of`
+    how           steps, rate and weights
+    returns       b k per operation; the descent may leave 0..1 a little
+
+    NTED (2204.06160), section 3.4. The generated image shall look like the reference outside the garment (maintain),
+    like the other person inside it (edit), and a texture shall be taken from where it belongs (regularise):
+
+        scale * (maintain * outside / area + edit / area) + regularise
+
+    Each swap of a batch descends by itself, so the result does not depend on who else is in the batch.
+    """
+    reference, garment = (rendering.image for rendering in renderings)
+    worn = [area_of(parser, image, part) for image in (reference, garment)]
+    coefficients = [a.clone().requires_grad_() for a in coefficients]
+    adam = torch.optim.Adam(coefficients, how.lr)
+    for step in range(how.steps):
+        with torch.enable_grad():
+            now = model.render(pose, fuse(*textures, coefficients))
+            if step % how.parse_every == 0:
+                made = area_of(parser, now.image.detach(), part)
+                outside, inside = ~(worn[0] | worn[1] | made), worn[1]
+                kept, wanted = _masked(features, reference, outside), _masked(features, garment, inside)
+            maintain = _distance(_masked(features, now.image, outside), kept, outside)
+            edit = _distance(_masked(features, now.image, inside), wanted, inside)
+            pull = _pull(coefficients, now.distribution, made, how.threshold)
+            loss = (how.scale * (how.maintain * maintain + edit) + pull).sum()
+        for a, gradient in zip(coefficients, torch.autograd.grad(loss, coefficients), strict=True):
+            a.grad = gradient  # of the coefficients alone: nothing is computed for the weights
+        adam.step()
+    return [a.detach() for a in coefficients]
+
+
+def _masked(features: Callable, image: Tensor, mask: Tensor) -> Sequence[Tensor]:
+    """Features of what a mask, b h w, leaves of an image, b 3 h w."""
+    return features(image * rearrange(mask, "b h w -> b 1 h w"))
+
+
+def _distance(a: Sequence[Tensor], b: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """The perceptual distance of each image, divided by the pixels in its mask, b h w. -> b"""
+    layers = [reduce((x - y).abs(), "b c h w -> b", "mean") for x, y in zip(a, b, strict=True)]
+    return torch.stack(layers).sum(0) / reduce(mask.float(), "b h w -> b", "sum").clamp_min(1)
+
+
+def _pull(coefficients: Sequence[Tensor], distributions: Sequence[Tensor], mask: Tensor, threshold: float) -> Tensor:
+    """Textures that are dominant inside the mask, b h w, are pulled to 1, those outside to 0. -> b"""
+    pulls = []
+    for a, distribution in zip(coefficients, distributions, strict=True):
+        for where, missing in ((mask, F.relu(1 - a)), (~mask, F.relu(a))):
+            share = _mean_over(distribution.detach(), where)
+            pulls.append(reduce(share * (share >= threshold / a.shape[1]) * missing, "b k -> b", "sum"))
+    return torch.stack(pulls).sum(0)
+
+
+# ------------------------------------------------------------------------------------------------------ the whole swap
 
 
 @torch.no_grad()
 def wear(
-    model: NTED, parser: PeopleParser, reference: Tensor, garment: Tensor, pose: Tensor, part: str = "top",
-    choose: Callable = select_pure,
+    model: NTED, parser: nn.Module, reference: Tensor, garment: Tensor, pose: Tensor, part: str = "top",
+    choose: Callable = select_pure, refinement: Refinement | None = None, features: Callable | None = None,
 ) -> tuple[Rendering, list[Tensor]]:  # fmt: skip
     """The reference person in a pose, wearing somebody else's garment.
 
-    reference  b 3 h w   -1..1, the person
-    garment    b 3 h w   -1..1, the person whose garment to take
-    pose       b 20 h w  0..1, see `NTED.pose_map`
-    part       one of PARTS: the garment
-    choose     `select_pure` or `select`: decides which textures make up the garment
-    returns    the rendering, and the coefficients, b k per operation, that were chosen for it
+    parser      finds the garment, see `area_of`
+    reference   b 3 h w   -1..1, the person
+    garment     b 3 h w   -1..1, the person whose garment to take
+    pose        b 20 h w  0..1, see `NTED.pose_map`
+    part        the garment, see `area_of`
+    choose      `select_pure` or `select`: decides which textures make up the garment
+    refinement  how to improve that choice by gradient descent; None: not at all
+    features    network of the perceptual distance for the refinement; None: the people parser itself
+    returns     the rendering, and the coefficients, b k per operation, that it was generated with
     """
     textures = [model.extract(image) for image in (reference, garment)]
     renderings = [model.render(pose, t) for t in textures]
-    return exchange(model, parser, textures, renderings, pose, part, choose)
+    return exchange(model, parser, textures, renderings, pose, part, choose, refinement, features)
 
 
 @torch.no_grad()
 def exchange(
-    model: NTED, parser: PeopleParser, textures: Sequence[Textures], renderings: Sequence[Rendering], pose: Tensor,
-    part: str = "top", choose: Callable = select_pure,
+    model: NTED, parser: nn.Module, textures: Sequence[Textures], renderings: Sequence[Rendering], pose: Tensor,
+    part: str = "top", choose: Callable = select_pure, refinement: Refinement | None = None,
+    features: Callable | None = None,
 ) -> tuple[Rendering, list[Tensor]]:  # fmt: skip
     """The second half of `wear`, once both people's textures are extracted and rendered in the pose.
 
@@ -115,4 +221,8 @@ def exchange(
         return renderings[0], []
     masks = [area_of(parser, rendering.image, part) for rendering in renderings]
     coefficients = choose([rendering.distribution for rendering in renderings], masks)
+    if refinement:
+        coefficients = refine(
+            model, parser, features or parser, textures, renderings, pose, coefficients, part, refinement
+        )
     return model.render(pose, fuse(*textures, coefficients)), coefficients
