@@ -56,6 +56,14 @@ MISTAKES = {
             "size=estimate.shape[-2:])", 'size=estimate.shape[-2:], mode="bilinear")',
         ),
     },
+    "09_appearance_control": {
+        "the coefficients point the other way": ("return mine + rearrange(a,", "return mine + rearrange(1 - a,"),
+        "a sum over the mask instead of the mean": (
+            'reduce(small, "b h w -> b 1", "sum")', 'reduce(small, "b h w -> b 1", "max")',
+        ),
+        "one threshold for every k": ("share >= threshold / share.shape[1]", "share >= threshold / 16"),
+        "maintain inside the new top, too": ("~(mine | theirs | top)", "~mine"),
+    },
 }
 CASES = [(name, mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import seaborn
-from einops import rearrange
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -89,7 +88,8 @@ def show_errors(measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Fi
     """
     figure = Figure(figsize=(9, 0.9 + 0.34 * len(measured)), dpi=DPI, facecolor=PAPER, layout="constrained")
     for panel, side in zip(figure.subplots(1, 2, sharey=True), ("inside", "outside"), strict=True):
-        means, lows, highs = (np.array([row[side][key] for row in measured.values()]) for key in ("mean", "low", "high"))
+        values = [[row[side][key] for key in ("mean", "low", "high")] for row in measured.values()]
+        means, lows, highs = np.array(values).T
         bars = panel.barh(
             list(measured), means, xerr=[means - lows, highs - means], color=SELECTED, height=0.7, ecolor=INK
         )
@@ -114,8 +114,3 @@ def show_shape(mismatch: Tensor, errors: Tensor) -> Figure:
     )  # fmt: skip
     panel.set(xlabel="area that only one of the two tops covers", ylabel="error inside (L1)", ylim=(0, None))
     return figure
-
-
-def fold_matrix(pictures: Tensor, rows: int) -> Tensor:
-    """Swaps of every row's person in every column's garment, as one batch -> r n 3 h w"""
-    return rearrange(pictures, "(r n) c h w -> r n c h w", r=rows)
