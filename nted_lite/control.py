@@ -106,13 +106,13 @@ def area_of(parser: nn.Module, image: Tensor, part: str, least: float | None = N
 class Refinement:
     """How `refine` descends. The defaults were chosen on the validation split of the synthetic people."""
 
-    steps: int = 12
+    steps: int = 8
     """steps of Adam; the paper takes 200 smaller ones"""
     lr: float = 0.03
     """its learning rate: a coefficient moves by about that much in each step; in the paper 0.01"""
-    scale: float = 3e5
-    """weight of both distances; as in the paper"""
-    maintain: float = 5.0
+    scale: float = 3e4
+    """weight of both distances against the regularisation; in the paper 3e5, for pictures of many more pixels"""
+    maintain: float = 8.0
     """weight of the distance outside the garment, relative to the one inside; in the paper 10"""
     threshold: float = 3.0
     """a texture is dominant in an area if its mean share there is at least `threshold / k`; as in the paper"""
