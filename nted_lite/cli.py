@@ -19,8 +19,8 @@ def main() -> None:
     """Run a command; bad input ends with one clear line."""
     try:
         commands = {
-            "animate": animate, "demo": demo, "evaluate": evaluate, "keypoints": keypoints, "train": train_command(),
-            "train-parser": train_parser, "transfer": transfer,
+            "animate": animate, "demo": demo, "evaluate": evaluate, "keypoints": keypoints, "swap": swap,
+            "train": train_command(), "train-parser": train_parser, "transfer": transfer,
         }  # fmt: skip
         tyro.extras.subcommand_cli_from_dict(commands, prog="nted-lite", description=__doc__)
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
@@ -310,6 +310,72 @@ def keypoints(
 
     count = estimate_files(Estimator(model, detector, min_confidence, device), photos, out)
     print(f"key points of {count} photos written to {out}")
+
+
+def swap(
+    checkpoint: Path,
+    reference: Path,
+    garment: Path,
+    *,
+    out: Path,
+    part: Literal["top", "bottom", "hair", "shoes", "skin"] = "top",
+    keypoints: Path | None = None,
+    parser: str | None = None,
+    refine: bool = False,
+    vgg19: Path | None = None,
+    preset: str = "fashion-256",
+    frame: str = "auto",
+    posed: Path | None = None,
+    name: str | None = None,
+    person: int | None = None,
+    min_confidence: float = 0.0,
+    sheet: bool = False,
+    device: str = "cpu",
+) -> None:
+    """Dress the person of one photo in a garment of another (appearance control).
+
+    Args:
+        checkpoint: a folder with config.json and model.safetensors, a published .pt file, or a hub id (user/name)
+        reference: photo of the person, of any size
+        garment: photo of the person whose garment to take
+        out: the picture to write, ending in .png
+        part: the garment
+        keypoints: file with the pose, in any format that `transfer` reads; if omitted, the person keeps the pose of
+            the photo, whose key points are the file of the same name beside it, in the photo's pixels
+        parser: clothes parser for photographs: a segmentation model of transformers, as a folder or a hub id
+            (user/name); if omitted, the parser of the synthetic people
+        refine: improve the choice of textures by gradient descent
+        vgg19: file with VGG-19's weights, for --refine with --parser; if omitted, torch hub's cache
+        preset: the preset that a published checkpoint was trained with
+        frame: the image whose pixel coordinates the key points use, see `transfer`
+        posed: that image itself, if you have it
+        name: the picture whose pose to use, if --keypoints holds those of several pictures
+        person: which person, counted from 0, if the key points are of several
+        min_confidence: joints with a lower confidence count as missing
+        sheet: write reference, garment photo and result side by side
+        device: cpu, cuda, cuda:1 ...
+    """
+    from nted_lite.checkpoint import load_model
+    from nted_lite.clothes import clothes_parser
+    from nted_lite.control import Refinement
+    from nted_lite.features import feature_network, people_parser
+    from nted_lite.keypoints import PoseOptions
+    from nted_lite.swap import own_pose, swap_file
+    from nted_lite.transfer import Job
+
+    if vgg19 and not (refine and parser):
+        raise ValueError("--vgg19 is used only by --refine together with --parser; omit it")
+    if not keypoints and (posed or name):
+        raise ValueError("--posed and --name are about --keypoints; name that file, too")
+    options = PoseOptions(frame, person, min_confidence)
+    job = Job(reference, keypoints, out, options, posed, name) if keypoints else own_pose(reference, out, options)
+    model = load_model(checkpoint, preset, device)
+    if not parser and model.config.height > 128:
+        raise ValueError("this model is one of photographs: name a clothes parser with --parser")
+    finder = (clothes_parser(parser, part) if parser else people_parser()).to(device)
+    features = feature_network("vgg19", vgg19).to(device) if refine and parser else None
+    swap_file(model, finder, job, garment, part, Refinement() if refine else None, features, sheet)
+    print(f"written to {out}")
 
 
 def demo(out: Path = Path("build/demo"), people: int = 128) -> None:

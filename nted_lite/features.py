@@ -31,13 +31,13 @@ VGG_SHA256 = "dcbb9e9d"  # the first digits of that file's hash
 
 @dataclass(frozen=True)
 class Parsing:
-    """The predictions of the people parser."""
+    """The predictions of a parser; patterns and colours are those of the people parser alone."""
 
     parts: Tensor
     """b 8 h w: logits of the parts"""
-    patterns: Tensor
+    patterns: Tensor | None = None
     """b 2 p: logits of the patterns of top and bottom"""
-    colours: Tensor
+    colours: Tensor | None = None
     """b 2 6: the two RGB colours each of top and bottom, 0..1"""
 
 

@@ -1,5 +1,6 @@
 """The benchmarks run, and their sides compute the same results. Their speed is not tested."""
 
+import json
 import os
 import re
 import subprocess
@@ -40,3 +41,15 @@ def test_pose_maps_are_timed_against_opencv_at_three_sizes():
     pytest.importorskip("cv2", exc_type=ImportError)
     text = printed("pose.py", "--people", "2", "--threads", "1")
     assert re.findall(r"^ *(\d+) x +\d+ +[\d,]+ +[\d,]+ +[\d.]+$", text, re.M) == ["64", "128", "256"]
+
+
+def test_swaps_are_measured_with_intervals_and_timed(tmp_path):
+    file = tmp_path / "control.json"
+    printed("control.py", "--people", "2", "--batch", "2", "--split", "validation", "--out", str(file))
+    found = json.loads(file.read_text())
+    assert list(found["swap"]) == ["no swap", "pure", "selected", "refined", "drawn in it"]
+    for row in found["swap"].values():
+        assert all(row[side]["low"] <= row[side]["mean"] <= row[side]["high"] for side in ("inside", "outside"))
+    means = [found["swap"][way]["inside"]["mean"] for way in ("refined", "selected")]
+    assert abs(found["refined / selected"]["inside"]["mean"] - means[0] / means[1]) < 1e-6
+    assert all(seconds["single"] > 0 for seconds in found["seconds"].values())

@@ -20,6 +20,8 @@ TINY = [
 
 POSE = ["transfer", "--checkpoint", "{shipped}", "--reference", "a.jpg", "--keypoints", "k.txt", "--out", "x.png"]
 
+SWAP = ["swap", "--checkpoint", "{shipped}", "--reference", "a.jpg", "--garment", "b.jpg", "--out", "x.png"]
+
 
 def call(monkeypatch, *words):
     monkeypatch.setattr("sys.argv", ["nted-lite", *map(str, words)])
@@ -152,6 +154,10 @@ def test_demo(monkeypatch, tmp_path, capsys):
         ([*POSE, "--min-confidence", "-1"], "min_confidence is -1"),
         (["transfer", "--checkpoint", "x", "--pairs", "p", "--images", "i", "--poses", "k", "--out", "o", "--posed",
           "b.jpg"], "--posed and --name are for a single pose"),
+        ([*SWAP, "--vgg19", "v.pth"], "--vgg19 is used only by --refine together with --parser"),
+        ([*SWAP, "--name", "b"], "--posed and --name are about --keypoints"),
+        (SWAP, "a: no key points under this name"),
+        ([*SWAP, "--keypoints", "k.txt", "--parser", "{tmp}"], ": not a segmentation model of transformers ("),
         (["train", "--out", "x", "--data", "nowhere", "--device", "cpu"], "nowhere: no such folder; prepare"),
         (["train", "--out", "x", "--features", "resnet", "--device", "cpu"], "no feature network 'resnet'; there are"),
         (["train", "--out", "x", "--pairs", "3", "--accumulate", "2", "--device", "cpu"], "3 pairs per step cannot be"),

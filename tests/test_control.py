@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nted_lite import NTED, Textures
-from nted_lite.control import area_of, fuse, select, select_pure, wear
+from nted_lite.control import Refinement, area_of, fuse, pull, refine, select, select_pure, wear
 from nted_lite.people import PARTS
 
 
@@ -142,7 +142,7 @@ class HalfTop:
 
     def parse(self, image):
         parts = torch.zeros(len(image), len(PARTS), *image.shape[2:])
-        parts[:, PARTS.index("top"), : image.shape[2] // 2] = 1
+        parts[:, PARTS.index("top"), : image.shape[2] // 2] = 10
         return SimpleNamespace(parts=parts)
 
 
@@ -172,11 +172,116 @@ def test_wear_is_select_and_fuse(model, people, textures):
         assert torch.equal(model.render(people[2], fuse(*textures, again)).image, rendering.image)
 
 
+def test_area_of_a_group_and_of_a_probability():
+    skin = torch.zeros(1, len(PARTS), 1, 3)
+    for place, part in enumerate(("face", "legs", "hair")):
+        skin[0, PARTS.index(part), 0, place] = 5
+    parser = SimpleNamespace(parse=lambda image: SimpleNamespace(parts=skin))
+    assert area_of(parser, skin, "skin").tolist() == [[[True, True, False]]]
+    even = SimpleNamespace(parse=lambda image: SimpleNamespace(parts=torch.zeros(1, 8, 1, 1)))
+    for part, least, seen in (("top", 0.12, True), ("top", 0.13, False), ("skin", 0.37, True), ("skin", 0.38, False)):
+        assert area_of(even, skin, part, least).item() == seen
+
+
 def test_wear_refuses_an_unknown_part(model, people):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no part 'cape'; there are background, hair, skin"):
         wear(model, HalfTop(), *people, part="cape")
 
 
 def test_fuse_keeps_where_the_reference_was_read(textures):
     fused = fuse(*textures, constant(textures[0], 1.0))
     assert isinstance(fused, Textures) and fused.extraction is textures[0].extraction
+
+
+# --------------------------------------------------------------------------------------------------------- refinement
+
+
+def pull_by_loops(coefficients, distributions, mask, threshold):
+    total = torch.zeros(len(mask))
+    for a, d in zip(coefficients, distributions, strict=True):
+        small = mask.float().unflatten(1, (d.shape[2], -1)).unflatten(3, (d.shape[3], -1)).mean((2, 4))
+        for b in range(len(a)):
+            for k in range(a.shape[1]):
+                for area, missing in ((small[b], max(1 - a[b, k], 0)), (1 - small[b], max(a[b, k], 0))):
+                    share = (d[b, k] * area).sum() / area.sum()
+                    total[b] += share * missing if share >= threshold / a.shape[1] else 0
+    return total
+
+
+def test_pull_equals_loops():
+    mask = torch.rand(2, 16, 8) > 0.4
+    maps = [(3 * torch.randn(2, k, 8, 4)).softmax(1) for k in (3, 5)]
+    a = [2 * torch.rand(2, k) - 0.5 for k in (3, 5)]
+    torch.testing.assert_close(pull(a, maps, mask, 1.0), pull_by_loops(a, maps, mask, 1.0))
+    assert not torch.allclose(pull(a, maps, mask, 1.0), pull(a, maps, mask, 0.1)), "the threshold matters here"
+
+
+def test_pull_sends_no_gradient_into_the_maps():
+    maps = torch.rand(1, 4, 8, 4).softmax(1).requires_grad_()
+    a = torch.full((1, 4), 0.5, requires_grad=True)
+    pull([a], [maps], torch.rand(1, 8, 4) > 0.5, 0.5).sum().backward()
+    assert maps.grad is None and a.grad.abs().sum() > 0
+
+
+def pixels(image):
+    """Features that are the picture itself."""
+    return [image]
+
+
+def descend(model, people, textures, start, features=pixels, **how):
+    reference, garment, pose = people
+    with torch.no_grad():
+        renderings = [model.render(pose, t) for t in textures]
+        return refine(model, HalfTop(), features, textures, renderings, pose, start, how=Refinement(**how))
+
+
+def test_no_step_changes_nothing(model, people, textures):
+    start = constant(textures[0], 0.25)
+    assert all(map(torch.equal, descend(model, people, textures, start, steps=0), start))
+
+
+def test_refinement_goes_down_its_own_loss(model, people, textures):
+    """Editing alone, the upper half turns to the garment; maintaining alone, the lower half turns back."""
+    pose, start = people[2], constant(textures[0], 0.5)
+    edited = descend(model, people, textures, start, steps=30, lr=0.05, maintain=0.0, scale=1e7)
+    with torch.no_grad():
+        wanted = model.render(pose, textures[1]).image[:, :, :32]
+        far, near = ((model.render(pose, fuse(*textures, a)).image[:, :, :32] - wanted).abs().mean()
+                     for a in (start, edited))  # fmt: skip
+    assert near < 0.7 * far
+    assert all(0 <= a.min() and a.max() <= 1 for a in edited)
+    kept = descend(model, people, textures, start, steps=30, lr=0.05, maintain=1e4, scale=1e4)
+    with torch.no_grad():
+        wanted = model.render(pose, textures[0]).image[:, :, 32:]
+        far, near = ((model.render(pose, fuse(*textures, a)).image[:, :, 32:] - wanted).abs().mean()
+                     for a in (start, kept))  # fmt: skip
+    assert near < 0.7 * far
+
+
+def test_a_swap_does_not_depend_on_the_others_of_its_batch(model, people, textures):
+    both = descend(model, people, textures, constant(textures[0], 0.5), steps=3)
+    first = tuple(x[:1] for x in people)
+    alone = [Textures(tuple(v[:1] for v in t.vectors), t.extraction) for t in textures]
+    one = descend(model, first, alone, [a[:1] for a in constant(textures[0], 0.5)], steps=3)
+    for a, b in zip(both, one, strict=True):
+        torch.testing.assert_close(a[:1], b, atol=1e-3, rtol=0)
+
+
+def test_refinement_leaves_the_model_alone(model, people, textures):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.zero_grad()
+    descend(model, people, textures, constant(textures[0], 0.5), steps=2)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_wear_refines_what_the_papers_rule_selects(model, people, textures):
+    how = Refinement(steps=2)
+    rendering, coefficients = wear(model, HalfTop(), *people, refinement=how, features=pixels)
+    with torch.no_grad():
+        pictures = [model.render(people[2], t) for t in textures]
+        mask = area_of(HalfTop(), people[0], "top")
+        start = select([p.distribution for p in pictures], [mask, mask])
+        wanted = refine(model, HalfTop(), pixels, textures, pictures, people[2], start, how=how)
+        assert all(map(torch.equal, coefficients, wanted))
+        assert torch.equal(model.render(people[2], fuse(*textures, wanted)).image, rendering.image)

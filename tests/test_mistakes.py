@@ -84,6 +84,14 @@ MISTAKES = {
             "pose = model.pose_map(keypoints[:1], visible[:1]).expand(len(keypoints), -1, -1, -1)",
         ),
     },
+    "09_appearance_control": {
+        "the coefficients point the other way": ("return mine + rearrange(a,", "return mine + rearrange(1 - a,"),
+        "a sum over the mask instead of the mean": (
+            'reduce(small, "b h w -> b 1", "sum")', 'reduce(small, "b h w -> b 1", "max")',
+        ),
+        "one threshold for every k": ("share >= threshold / share.shape[1]", "share >= threshold / 16"),
+        "maintain inside the new top, too": ("~(mine | theirs | top)", "~mine"),
+    },
 }
 CASES = [(name, mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
 

@@ -23,8 +23,10 @@ from PIL import Image
 
 from notebooks.make import FOLDER
 from nted_lite import NTED, preset, widgets
-from nted_lite.features import PeopleParser
-from nted_lite.people import SPLITS, pairs, sample_poses
+from nted_lite.checkpoint import load_model
+from nted_lite.entities import GROUPS
+from nted_lite.features import people_parser
+from nted_lite.people import PARTS, SPLITS, pairs, sample_poses
 from nted_lite.variants import VARIANTS
 from nted_lite.weights.hub import shipped
 from nted_lite.widgets import AblationBrowser, EntityExplorer, Panel, Puppet, Wardrobe
@@ -186,31 +188,63 @@ def test_the_explorer_refuses_other_people(explored, people, person, says):
         EntityExplorer(torch.zeros(people, 3, 64, 44), transfer, torch.zeros(2, 64, 44).long(), person)
 
 
-@pytest.mark.slow
-def test_the_wardrobe_follows_its_sliders(model):
-    torch.manual_seed(0)
-    panel = Wardrobe(model, PeopleParser().eval(), people=4)
-    shown = {name: bytes(image.value) for name, image in panel.pictures.items()}
+@pytest.fixture(scope="module")
+def wardrobe():
+    return Wardrobe(load_model(shipped("people-64")), people_parser(), people=4)
+
+
+@pytest.fixture
+def changed(wardrobe):
+    """changed(): the names of the pictures that are new since the last call."""
+    shown = {name: bytes(image.value) for name, image in wardrobe.pictures.items()}
     assert all(value.startswith(b"\x89PNG") for value in shown.values())
 
-    def changed():
-        now = {name: bytes(image.value) for name, image in panel.pictures.items()}
+    def look():
+        now = {name: bytes(image.value) for name, image in wardrobe.pictures.items()}
         different = {name for name in now if now[name] != shown[name]}
         shown.update(now)
         return different
 
-    panel.donor.value = 3
-    assert {"donor", "truth"} <= changed()
-    panel.person.value = 1
-    assert {"person", "made", "truth"} <= changed()
-    panel.stance.value = 2
-    assert changed() == {"made", "truth"}
-    panel.part.value = "shoes"
-    assert "truth" in changed()
-    panel.strength.value = 0.0
-    own = panel.made
-    panel.donor.value = 0
-    assert torch.allclose(panel.made, own, atol=1e-6), "with no strength the donor does not matter"
+    return look
+
+
+@pytest.mark.slow
+def test_the_wardrobe_follows_its_sliders(wardrobe, changed):
+    wardrobe.donor.value = 3
+    assert changed() == {"donor", "generated", "ground truth"}
+    wardrobe.person.value = 1
+    assert changed() == {"person", "generated", "ground truth"}
+    wardrobe.stance.value = 2
+    assert changed() == {"generated", "ground truth"}
+    wardrobe.parts["shoes"].value = 0.4
+    assert changed() == {"generated"}, "the ground truth follows from the middle on"
+    wardrobe.parts["shoes"].value = 1.0
+    assert changed() == {"generated", "ground truth"}
+    for slider in wardrobe.parts.values():
+        slider.value = 0.0
+    own = wardrobe.made
+    changed()
+    wardrobe.donor.value = 0
+    assert torch.equal(wardrobe.made, own) and changed() == {"donor"}, "without any part the donor does not matter"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["top", "bottom", "hair", "skin"])
+def test_a_slider_changes_its_part_alone(wardrobe, part):
+    inside, outside = [], []
+    for person, donor in ((0, 1), (1, 2), (2, 3), (3, 0)):
+        wardrobe.person.value, wardrobe.donor.value, wardrobe.stance.value = person, donor, 0
+        for slider in wardrobe.parts.values():
+            slider.value = 0.0
+        own, names = wardrobe.made, GROUPS[part]
+        wardrobe.parts[part].value = 1.0
+        views = [wardrobe._truth(person, donor, 0, parts) for parts in ((), (part,))]
+        index = torch.tensor([PARTS.index(name) for name in names])
+        area = torch.isin(views[0].parts, index) | torch.isin(views[1].parts, index)
+        change = (wardrobe.made - own).abs().mean(0)
+        inside.append(change[area[0]].mean())
+        outside.append(change[~area[0]].mean())
+    assert torch.stack(inside).mean() > 4 * torch.stack(outside).mean()
 
 
 # ------------------------------------------------------------------------------------------------------------- Colab
@@ -534,6 +568,43 @@ def test_the_explorer_in_jupyterlab(run_in_browser, tmp_path):
     expect(says).to_contain_text("pinned")
     page.get_by_role("button", name="let go").click()
     assert seen() == unlit
+
+
+WARDROBE = """
+from nted_lite.checkpoint import load_model
+from nted_lite.features import people_parser
+from nted_lite.weights.hub import shipped
+from nted_lite.widgets import Wardrobe
+Wardrobe(load_model(shipped("people-64")), people_parser(), people=4)
+"""
+
+
+@pytest.mark.browser
+def test_the_wardrobe_in_jupyterlab(run_in_browser, tmp_path):
+    """Five sliders for parts; taking the top back changes the generated picture and the ground truth, in the top."""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cell = nbformat.v4.new_code_cell(WARDROBE.strip())
+    page, expect = run_in_browser(nbformat.v4.new_notebook(cells=[cell], metadata=kernel))
+    images, handles = page.locator(".jp-OutputArea img"), page.locator(".jp-OutputArea .noUi-handle")
+    expect(images).to_have_count(4)
+    expect(handles).to_have_count(3 + 5)
+    expect(page.locator(".jp-OutputArea")).to_contain_text("ground truth")
+
+    def pixels(number):
+        read = "async image => [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]"
+        return np.array(Image.open(BytesIO(bytes(images.nth(number).evaluate(read)))).convert("RGB")).astype(float)
+
+    before = {number: images.nth(number).get_attribute("src") for number in (2, 3)}
+    worn, dressed = pixels(2), pixels(3)
+    handles.nth(3).focus()  # the top, which starts at the right end
+    page.keyboard.press("Home")
+    for number, source in before.items():
+        expect(images.nth(number)).not_to_have_attribute("src", source)
+    page.wait_for_timeout(1500)
+    area = np.abs(pixels(3) - dressed).max(-1) > 0
+    change = np.abs(pixels(2) - worn).mean(-1)
+    page.screenshot(path=os.environ.get("NTED_SCREENSHOT", tmp_path / "wardrobe.png"))
+    assert change[area].mean() > 4 * change[~area].mean()
 
 
 LESSONS = [path for path in sorted(FOLDER.glob("[0-9]*.ipynb")) if "widgets import Panel" in path.read_text()]
