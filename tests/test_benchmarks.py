@@ -53,3 +53,9 @@ def test_swaps_are_measured_with_intervals_and_timed(tmp_path):
     means = [found["swap"][way]["inside"]["mean"] for way in ("refined", "selected")]
     assert abs(found["refined / selected"]["inside"]["mean"] - means[0] / means[1]) < 1e-6
     assert all(seconds["single"] > 0 for seconds in found["seconds"].values())
+
+
+def test_the_puppet_is_timed_at_both_sizes():
+    text = printed("widgets.py", "--threads", "1", "--seconds", "0")  # it compares the sides itself
+    assert re.findall(r"^ *(\d+) x +\d+: +[\d.]+ pictures/s", text, re.M) == ["64", "128"]
+    assert len(re.findall(r"bound: [\d.]+ ms", text)) == 2
