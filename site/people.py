@@ -26,6 +26,10 @@ from nted_lite.people.body import ARMS, LEGS
 from nted_lite.people.wardrobe import PATTERNS
 
 COUNT, TURNS = 12, 16
+RULE = (
+    "You see twelve people of the test set, whom it never met in training: the first one with each pattern that a top can "
+    "have, and then the first others, by their numbers."
+)
 PARTS_OF = {item: ("face", "arms", "legs") if item == "skin" else (item,) for item in ITEMS}
 """The parts of a picture that each item of a person covers"""
 
@@ -83,7 +87,7 @@ def write(model: NTED, out: Path) -> None:
     rendered = model.render(model.pose_map(front.keypoints, front.visible), model.extract(photos.image))
     groups = [plotting.texture_parts(maps, front.parts) for maps in rendered.distribution]
     about = {
-        "turns": TURNS, "poses": list(poses), "items": list(ITEMS), "people": [],
+        "turns": TURNS, "rule": RULE, "poses": list(poses), "items": list(ITEMS), "people": [],
         "texture_colours": [plotting.texture_colours(group).mul(1000).round().div(1000).tolist() for group in groups],
         "texture_parts": [[PARTS[part] for part in group] for group in groups],
         "part_colours": plotting.PART_COLOURS,
