@@ -19,8 +19,8 @@ def main() -> None:
     """Run a command; bad input ends with one clear line."""
     try:
         commands = {
-            "demo": demo, "evaluate": evaluate, "export": export, "train": train_command(), "train-parser": train_parser,
-            "transfer": transfer,
+            "demo": demo, "evaluate": evaluate, "export": export, "train": train_command(),
+            "train-parser": train_parser, "transfer": transfer,
         }  # fmt: skip
         tyro.extras.subcommand_cli_from_dict(commands, prog="nted-lite", description=__doc__)
     except (ValueError, OSError, FloatingPointError, ImportError) as error:

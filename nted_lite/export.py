@@ -11,8 +11,8 @@ All tensors are float32 in the layouts and ranges of `NTED.extract` and `NTED.re
     render = onnxruntime.InferenceSession("out/render.onnx")
     image, *distribution = render.run(None, {"pose": pose, "textures_0": textures[0], ...})
 
-`pose_map` is not part of the graph, because the sizes of its intermediate tensors depend on the pose; `site/play/pose.js`
-is the same function in JavaScript.
+`pose_map` is not part of the graph, because the sizes of its intermediate tensors depend on the pose;
+`site/play/pose.js` is the same function in JavaScript.
 """
 
 import json

@@ -3,8 +3,8 @@
     python site/build.py                 into build/site; then: python -m http.server -d build/site
     python site/build.py --out FOLDER
 
-Two libraries come from npm, in the versions below, and are kept in build/npm: MathJax for formulas, and onnxruntime-web,
-which runs the model in the browser. The notebooks are shown with the outputs that they were committed with.
+Two libraries come from npm, in the versions below, and are kept in build/npm: MathJax for formulas, and
+onnxruntime-web, which runs the model in the browser. Notebooks are shown with their committed outputs.
 """
 
 import argparse
@@ -26,6 +26,7 @@ PACKAGES = {
 }  # fmt: skip
 GITHUB = "https://github.com/nted-lite/nted-lite/blob/main"
 MODELS = ("people-64", "people-128")  # those that the page Play offers, if they are there
+FOLDED = {"source_hidden": "hide-input", "outputs_hidden": "hide-output"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PLAY = '<p class="live"><b>Live.</b> <a href="../play/index.html">Try this in your browser on the page Play</a>.</p>'
 PANEL = '<p class="live">In a running notebook, sliders move this figure.</p>'
@@ -40,7 +41,8 @@ def vendor(package: str, files: tuple[str, ...], out: Path) -> None:
         try:
             subprocess.run(["npm", "pack", "--silent", package], cwd=kept, check=True, timeout=300)
         except (OSError, subprocess.SubprocessError) as error:
-            sys.exit(f"site: npm cannot fetch {package} ({error}); the site needs Node.js, and a network for the first build")
+            need = "the site needs Node.js, and a network for its first build"
+            sys.exit(f"site: npm cannot fetch {package} ({error}); {need}")
     out.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive) as packed:
         for file in files:
@@ -74,11 +76,11 @@ def lesson(path: Path, out: Path) -> None:
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = re.sub(r"\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)", r"[Open this lesson in Colab](\1)", cell.source)
-            cell.source = linked(cell.source, path)
+            badge = r"\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)"  # its picture lies on another server
+            cell.source = linked(re.sub(badge, r"[Open this lesson in Colab](\1)", cell.source), path)
             continue
         hidden = cell.metadata.get("jupyter", {})
-        tags = [f"hide-{part}" for part in ("input", "output") if hidden.get({"input": "source_hidden"}.get(part, "outputs_hidden"))]
+        tags = [tag for name, tag in FOLDED.items() if hidden.get(name)]
         cell.metadata["tags"] = [*cell.metadata.get("tags", []), *tags]
         live = PLAY if re.search("PoseEditor|Wardrobe", cell.source) else PANEL
         cell.outputs = [
@@ -136,8 +138,8 @@ def gallery(book: Path) -> str:
     for file in sorted((ROOT / "figures").glob("*.*")):
         if file.suffix in (".png", ".webp", ".gif"):
             shutil.copy(file, book / file.name)
-            text += f"\n## {file.stem}\n\n{(said.get(file.stem) or '').splitlines()[0] if said.get(file.stem) else ''}\n"
-            text += f"\n![{file.stem}]({file.name})\n"
+            says = (said.get(file.stem) or "").partition("\n")[0]
+            text += f"\n## {file.stem}\n\n{says}\n\n![{file.stem}]({file.name})\n"
     return text
 
 
@@ -166,7 +168,8 @@ def api() -> str:
         path = ROOT / "nted_lite" / room
         for file in [path] if path.is_file() else sorted(path.glob("*.py")):
             name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            text += f"\n## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :member-order: bysource\n```\n"
+            options = "   :members:\n   :member-order: bysource\n   :no-index:\n"
+            text += f"\n## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n{options}```\n"
     return text
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from nted_lite import NTED, plotting
-from nted_lite.control import _inside
+from nted_lite.control import inside
 from nted_lite.images import picture
 from nted_lite.people import ITEMS, PARTS, SPLITS, People, Poses, View, render, sample_people, sample_poses, swap
 from nted_lite.people.body import ARMS, LEGS
@@ -27,8 +27,8 @@ from nted_lite.people.wardrobe import PATTERNS
 
 COUNT, TURNS = 12, 16
 RULE = (
-    "You see twelve people of the test set, whom it never met in training: the first one with each pattern that a top can "
-    "have, and then the first others, by their numbers."
+    "You see twelve people of the test set, whom it never met in training: the first one with each pattern that a top "
+    "can have, and then the first others, by their numbers."
 )
 PARTS_OF = {item: ("face", "arms", "legs") if item == "skin" else (item,) for item in ITEMS}
 """The parts of a picture that each item of a person covers"""
@@ -96,13 +96,16 @@ def write(model: NTED, out: Path) -> None:
         person, sides = people[i], {name: views(people[i], pose[i], height) for name, pose in poses.items()}
         save([list(view.image) for view in sides.values()], out / f"truth-{i:02}.png")
         others = torch.full((COUNT,), i)
-        swaps = [render(swap(people[others], people, item), poses["stand"][others], height).image for item in ITEMS]
+        dressed = [swap(people[others], people, item) for item in ITEMS]
+        swaps = [render(person, poses["stand"][others], height).image for person in dressed]
         save([list(images) for images in swaps], out / f"swaps-{i:02}.png")
         about["people"].append({
             "number": number, "top": PATTERNS[person.top_pattern], "bottom": PATTERNS[person.bottom_pattern],
             "poses": {
-                name: [{"keypoints": points(view.keypoints[t]), "visible": view.visible[t].int().tolist()}
-                       for t in range(TURNS)]
+                name: [
+                    {"keypoints": points(view.keypoints[t]), "visible": view.visible[t].int().tolist()}
+                    for t in range(TURNS)
+                ]
                 for name, view in sides.items()
             },
             "purity": purity(model, photos.image[i], View.cat([view[torch.arange(0, TURNS, 4)] for view in sides.values()])),
@@ -127,7 +130,7 @@ def purity(model: NTED, photo: Tensor, seen: View) -> dict[str, list[list[float]
     for item, parts in PARTS_OF.items():
         mask = torch.isin(seen.parts, torch.tensor([PARTS.index(part) for part in parts]))
         mask = rearrange(mask, "b h w -> 1 (b h) w")
-        found[item] = [[round(share, 3) for share in _inside(d, mask)[0].tolist()] for d in maps]
+        found[item] = [[round(share, 3) for share in inside(d, mask)[0].tolist()] for d in maps]
     return found
 
 
@@ -138,4 +141,5 @@ def points(keypoints: Tensor) -> list[list[float]]:
 
 def save(rows: list[list[Tensor]], file: Path) -> None:
     """Write pictures, 3 h w each in -1..1, as one: rows below each other, the pictures of a row side by side."""
-    Image.fromarray(np.concatenate([np.concatenate([picture(p) for p in row], 1) for row in rows])).save(file, optimize=True)
+    pixels = np.concatenate([np.concatenate([picture(image) for image in row], axis=1) for row in rows])
+    Image.fromarray(pixels).save(file, optimize=True)

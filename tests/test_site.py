@@ -97,7 +97,7 @@ def play(visit):
     return open_play
 
 
-# --------------------------------------------------------------------------------------------- the same numbers as Python
+# ------------------------------------------------------------------------------------------- the same numbers as Python
 
 
 @pytest.mark.parametrize("fine", [False, True])
@@ -156,7 +156,7 @@ def test_pictures_and_swaps_equal_pythons(play, site):
     assert distance < (own[0].image - swapped.image).abs().mean(), "closer to Python's swap than no swap is"
 
 
-# ------------------------------------------------------------------------------------------------------- as a visitor does
+# ---------------------------------------------------------------------------------------------------- as a visitor does
 
 
 def test_dragging_draws_and_undo_goes_back(play):
@@ -176,8 +176,8 @@ def test_dragging_draws_and_undo_goes_back(play):
     assert wrist.get_attribute("cx") != before
     assert "invented" in page.locator("#unknown").inner_text()
     page.keyboard.press("Control+z")
-    page.wait_for_function("before => document.querySelector(\"[aria-label^='right wrist']\").getAttribute('cx') === before",
-                           arg=before)
+    back = "before => document.querySelector('[aria-label^=\"right wrist\"]').getAttribute('cx') === before"
+    page.wait_for_function(back, arg=before)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (1400, "dark"), (390, "light"), (390, "dark")])
@@ -234,7 +234,7 @@ def test_formulas_are_typeset(visit, site):
         visit(f"course/{path.name}").wait_for_selector("mjx-container", timeout=60_000)
 
 
-# ----------------------------------------------------------------------------------------------------------------- the files
+# ------------------------------------------------------------------------------------------------------------ the files
 
 
 class Page(HTMLParser):
@@ -278,7 +278,8 @@ def test_links_lead_somewhere(site):
                 continue
             path = (file.parent / urllib.parse.unquote(target.path)).resolve() if target.path else file
             path = path / "index.html" if path.is_dir() else path
-            known = path.is_file() and (not target.fragment or path.suffix != ".html" or target.fragment in pages[path].ids)
+            anchored = target.fragment and path.suffix == ".html"
+            known = path.is_file() and (not anchored or target.fragment in pages[path].ids)
             broken += [] if known else [f"{file.relative_to(site)}: {link}"]
     assert broken == []
 

@@ -27,7 +27,8 @@ def preformatted(app, what, name, obj, options, lines):
     """Docstrings are laid out in columns: show all but the first paragraph as they stand."""
     text = "\n".join(lines).strip()
     first, _, rest = text.partition("\n\n")
-    first = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", first).replace("*", r"\*")
+    first = re.sub(r"([*|])", r"\\\1", first)
+    first = re.sub(r"(?<!`)`([^`]+)`(?!`)", lambda match: f"``{match[1]}``".replace("\\", ""), first)
     lines[:] = [*first.splitlines(), ""]
     if rest.strip():
         lines += [".. code-block:: text", "", *("   " + line for line in rest.splitlines()), ""]

@@ -7,6 +7,7 @@ import { Puppet } from "./puppet.js";
 
 const $ = (id) => document.getElementById(id);
 const HEAT = [255, 64, 0];
+const INVITATION = $("probe").textContent;
 
 let model, folder, about, puppet; // the network, where it is, and its people
 let state; // {person, donor, pose, turn, offsets, sliders}: all that the picture depends on
@@ -162,7 +163,10 @@ function showMaps() {
     canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   }
   $("bars").replaceChildren();
-  if (!probe) return;
+  if (!probe) {
+    $("probe").textContent = INVITATION;
+    return;
+  }
 
   const position = Math.floor(probe.y * h) * w + Math.floor(probe.x * w);
   const [mine, theirs] = [shown.weights[o].map((amount) => 1 - amount), shown.weights[o]];
