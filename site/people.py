@@ -92,6 +92,7 @@ def write(model: NTED, out: Path) -> None:
         "texture_parts": [[PARTS[part] for part in group] for group in groups],
         "part_colours": plotting.PART_COLOURS,
     }  # fmt: skip
+    quarters = torch.arange(0, TURNS, TURNS // 4)
     for i, number in enumerate(numbers.tolist()):
         person, sides = people[i], {name: views(people[i], pose[i], height) for name, pose in poses.items()}
         save([list(view.image) for view in sides.values()], out / f"truth-{i:02}.png")
@@ -108,7 +109,7 @@ def write(model: NTED, out: Path) -> None:
                 ]
                 for name, view in sides.items()
             },
-            "purity": purity(model, photos.image[i], View.cat([view[torch.arange(0, TURNS, 4)] for view in sides.values()])),
+            "purity": purity(model, photos.image[i], View.cat([view[quarters] for view in sides.values()])),
         })  # fmt: skip
     (out / "people.json").write_text(json.dumps(about, separators=(",", ":")) + "\n")
 
