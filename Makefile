@@ -15,7 +15,7 @@ PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env demo lint test test-fast test-browser test-newest test-oldest lab notebooks train zoo figures bench clean
+.PHONY: help env demo lint test test-fast test-browser test-newest test-oldest lab notebooks train zoo figures site bench clean
 
 help:  ## list all targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -67,6 +67,9 @@ zoo: env  ## train everything that ships, most important first; resumes what was
 
 figures: env  ## draw every picture of the README and the book
 	$(BIN)/python figures/make.py
+
+site: env  ## build the book and the page Play into build/site (needs npm)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python site/build.py
 
 bench: env  ## speed against slow reference implementations, into benchmarks/
 	@for run in people.py pose.py step.py; do \

@@ -19,8 +19,8 @@ def main() -> None:
     """Run a command; bad input ends with one clear line."""
     try:
         commands = {
-            "animate": animate, "demo": demo, "evaluate": evaluate, "keypoints": keypoints, "swap": swap,
-            "train": train_command(), "train-parser": train_parser, "transfer": transfer,
+            "animate": animate, "demo": demo, "evaluate": evaluate, "export": export, "keypoints": keypoints,
+            "swap": swap, "train": train_command(), "train-parser": train_parser, "transfer": transfer,
         }  # fmt: skip
         tyro.extras.subcommand_cli_from_dict(commands, prog="nted-lite", description=__doc__)
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
@@ -388,6 +388,21 @@ def demo(out: Path = Path("build/demo"), people: int = 128) -> None:
     from nted_lite.demo import run
 
     run(out, people)
+
+
+def export(checkpoint: Path, *, out: Path, preset: str = "fashion-256") -> None:
+    """Write a model as two ONNX graphs, extract and render, to run it without PyTorch: in a browser, on a phone.
+
+    Args:
+        checkpoint: a folder with config.json and model.safetensors, a published .pt file, or a hub id (user/name)
+        out: folder for extract.onnx, render.onnx and model.json, which lists name and shape of every input and output
+        preset: the preset that a published checkpoint was trained with
+    """
+    from nted_lite import export as onnx
+    from nted_lite.checkpoint import load_model
+
+    onnx.export(load_model(checkpoint, preset), out)
+    print(f"{out}: extract.onnx, render.onnx, {onnx.DESCRIPTION}")
 
 
 def train_parser(out: Path, steps: int = 4000) -> None:

@@ -42,7 +42,7 @@ def select_pure(distributions: Maps, masks: Sequence[Tensor], purity: float = 0.
     A departure from the paper that changes less outside the area: a texture that paints much of a shirt *and* much of
     the arms passes the paper's rule, but not this one.
     """
-    return [(pure >= purity).float() for pure in _largest(_inside, distributions, masks)]
+    return [(pure >= purity).float() for pure in _largest(inside, distributions, masks)]
 
 
 def _largest(measure: Callable, distributions: Maps, masks: Sequence[Tensor]) -> list[Tensor]:
@@ -63,7 +63,7 @@ def _mean_over(distribution: Tensor, mask: Tensor) -> Tensor:
     return reduce(distribution * area, "b k h w -> b k", "sum") / reduce(area, "b 1 h w -> b 1", "sum").clamp_min(1e-6)
 
 
-def _inside(distribution: Tensor, mask: Tensor) -> Tensor:
+def inside(distribution: Tensor, mask: Tensor) -> Tensor:
     """The share of a map b k h w that lies inside a mask b H W -> b k"""
     inside = reduce(distribution * _covered(distribution, mask), "b k h w -> b k", "sum")
     return inside / reduce(distribution, "b k h w -> b k", "sum").clamp_min(1e-6)

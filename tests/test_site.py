@@ -1,0 +1,305 @@
+"""The site, as a visitor meets it: built once, served locally, opened in a browser that may ask nobody else."""
+
+import functools
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import urllib.parse
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nted_lite import NTED
+from nted_lite.control import exchange
+from nted_lite.features import people_parser
+from nted_lite.people import SPLITS, pairs
+from nted_lite.pose import pose_map
+from nted_lite.weights.hub import shipped
+
+for name in ("sphinx", "myst_nb", "sphinx_book_theme", "onnx", "onnxscript"):
+    pytest.importorskip(name)
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+ROOT = Path(__file__).resolve().parents[1]
+DRAWN = "performance.getEntriesByName('picture').length"
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the built site. A run of its own folder, so that a build/site of the reader's is left alone."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is missing: the site takes MathJax and onnxruntime-web from it")
+    out = tmp_path_factory.mktemp("site") / "built"
+    done = subprocess.run(
+        [sys.executable, "site/build.py", "--out", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=3000
+    )
+    if "npm cannot fetch" in done.stderr:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A file server that prints nothing."""
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def visit(address, chromium):
+    """visit(path, width=1400, scheme="light") -> a page; at the end, no request has left, and nothing has failed."""
+    from playwright.sync_api import sync_playwright
+
+    asked, failed = [], []
+    with sync_playwright() as playwright:
+        browser = chromium(playwright)
+
+        def open_page(path, width=1400, scheme="light"):
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("pageerror", lambda error: failed.append(str(error)))
+            page.on("response", lambda answer: answer.status >= 400 and failed.append(f"{answer.status} {answer.url}"))
+            page.goto(f"{address}/{path}")
+            return page
+
+        yield open_page
+        browser.close()
+    local = (address, "data:", "blob:")
+    assert [url for url in asked if not url.startswith(local)] == []
+    assert failed == []
+
+
+@pytest.fixture
+def play(visit):
+    def open_play(width=1400, scheme="light"):
+        page = visit("play/index.html", width, scheme)
+        page.wait_for_function(f"{DRAWN} > 0", timeout=120_000)
+        return page
+
+    return open_play
+
+
+# ------------------------------------------------------------------------------------------- the same numbers as Python
+
+
+@pytest.mark.parametrize(("height", "count"), [(64, 200), (128, 40)])
+@pytest.mark.parametrize("fine", [False, True])
+def test_the_pose_map_equals_pythons(visit, site, fine, height, count):
+    page = visit("play/index.html")
+    view = pairs(SPLITS["test"], torch.arange(1000, 1000 + count), height).target
+    keypoints = view.keypoints + torch.randn(view.keypoints.shape) * height / 32  # dragged, some out of the frame
+    wanted = site / "wanted.bin"
+    wanted.write_bytes(pose_map(keypoints, view.visible, height, fine=fine).numpy().tobytes())
+    figure, limbs = page.evaluate(
+        """async ([poses, shown, height, fine]) => {
+            const { poseMap } = await import("./pose.js");
+            const size = { height, width: (height * 11) / 16 };
+            const wanted = new Float32Array(await (await fetch("../wanted.bin")).arrayBuffer());
+            const worst = [0, 0]; // of channels 0 to 2, and of the others
+            poses.forEach((pose, n) => poseMap(pose, shown[n], size, fine).forEach((value, i, map) => {
+                const kind = i < 3 * size.height * size.width ? 0 : 1;
+                worst[kind] = Math.max(worst[kind], Math.abs(value - wanted[n * map.length + i]));
+            }));
+            return worst;
+        }""",
+        [keypoints.tolist(), view.visible.tolist(), height, fine],
+    )
+    wanted.unlink()
+    assert figure == 0 and limbs <= (2e-6 if fine else 0)
+
+
+def read_pose(about, person, name="stand", turn=0):
+    pose = about["people"][person]["poses"][name][turn]
+    return torch.tensor(pose["keypoints"])[None], torch.tensor(pose["visible"], dtype=torch.bool)[None]
+
+
+def photo(site, person, width=44):
+    pixels = np.asarray(Image.open(site / "play/people-64/photos.png"))[:, person * width : (person + 1) * width]
+    return torch.tensor(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+@torch.no_grad()
+def test_pictures_and_swaps_equal_pythons(play, site):
+    """Pictures within 2 of 255. Of a swapped top, most textures are those that `exchange` chooses for this pose."""
+    page, model = play(), NTED.from_pretrained(shipped("people-64"))
+    about = json.loads((site / "play/people-64/people.json").read_text())
+    state = page.evaluate("import('./app.js').then(app => app.current().state)")
+    pose = model.pose_map(*read_pose(about, state["person"]))
+    textures = [model.extract(photo(site, state[who])) for who in ("person", "donor")]
+    own = [model.render(pose, t) for t in textures]
+    image = "import('./app.js').then(app => Array.from(app.current().shown.image))"
+    got = torch.tensor(page.evaluate(image)).reshape(3, 64, 44)
+    assert (got - own[0].image[0]).abs().max() * 127.5 <= 2
+
+    before = page.evaluate(DRAWN)
+    page.locator("input[name=top]").evaluate("e => { e.value = 100; e.dispatchEvent(new Event('input')) }")
+    page.wait_for_function(f"{DRAWN} > {before}")
+    swapped, chosen = exchange(model, people_parser(), textures, own, pose, "top")
+    weights = page.evaluate("import('./app.js').then(app => app.current().shown.weights)")
+    same = [torch.tensor(w) == a[0] for w, a in zip(weights, chosen)]
+    agreement = torch.cat(same).float().mean().item()
+    got = torch.tensor(page.evaluate(image)).reshape(3, 64, 44)
+    distance = (got - swapped.image[0]).abs().mean().item()
+    print(f"\n{agreement:.0%} of the textures as `exchange` chooses; mean difference {distance * 127.5:.1f} of 255")
+    assert agreement >= 0.8
+    assert distance < (own[0].image - swapped.image).abs().mean(), "closer to Python's swap than no swap is"
+
+
+# ---------------------------------------------------------------------------------------------------- as a visitor does
+
+
+def test_dragging_draws_and_undo_goes_back(play):
+    page = play()
+    wrist = page.locator("#puppet [aria-label^='right wrist']")
+    before, box = wrist.get_attribute("cx"), wrist.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    start, drawn = page.evaluate("performance.now()"), page.evaluate(DRAWN)
+    for step in range(60):
+        page.mouse.move(x - 40 * np.sin(step / 9), y - 2 * step)
+    speed = (page.evaluate(DRAWN) - drawn) / (page.evaluate("performance.now()") - start) * 1000
+    page.mouse.up()
+    first = page.evaluate("performance.getEntriesByName('picture')[0].startTime")
+    print(f"\na drag shows {speed:.0f} pictures a second; the first picture came after {first / 1000:.1f} s")
+    assert wrist.get_attribute("cx") != before
+    assert "invented" in page.locator("#unknown").inner_text()
+    page.keyboard.press("Control+z")
+    back = "before => document.querySelector('[aria-label^=\"right wrist\"]').getAttribute('cx') === before"
+    page.wait_for_function(back, arg=before)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (1400, "dark"), (390, "light"), (390, "dark")])
+def test_play_fits_the_screen(play, width, scheme):
+    page = play(width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (int(re.findall(r"\d+", paper)[0]) < 128) == (scheme == "dark")
+
+
+def test_play_with_the_keyboard_alone(play):
+    page = play()
+    joint = page.locator("#puppet [aria-label^='left wrist']")
+    joint.focus()
+    before, drawn = float(joint.get_attribute("cx")), page.evaluate(DRAWN)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"{DRAWN} > {drawn}")
+    assert float(joint.get_attribute("cx")) == pytest.approx(before + 1)
+    page.locator("#generated").focus()
+    page.keyboard.press("ArrowUp")
+    assert page.locator("#bars li").count() == 3
+    page.locator("#people [aria-checked=true]").focus()
+    drawn = page.evaluate(DRAWN)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"{DRAWN} > {drawn}")
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('button, input, select, [role=button], [role=radio]')].filter(e =>"
+        " !e.ariaLabel && !e.textContent.trim() && !e.closest('label')?.textContent.trim()).length"
+    )
+    assert nameless == 0, "everything that can be operated has a name for screen readers"
+
+
+def test_ground_truth_is_shown_where_it_is_known(play, site):
+    page = play()
+    shown = "document.querySelector('#truth canvas').toDataURL()"
+    page.wait_for_function("!document.querySelector('#truth canvas').hidden")
+    own = page.evaluate(shown)
+    page.locator("input[name=top]").evaluate("e => { e.value = 100; e.dispatchEvent(new Event('input')) }")
+    page.wait_for_function(f"own => {shown} !== own", arg=own)
+    page.locator("input[name=hair]").evaluate("e => { e.value = 50; e.dispatchEvent(new Event('input')) }")
+    page.wait_for_function("document.querySelector('#unknown').textContent.startsWith('Unknown')")
+
+
+@pytest.mark.parametrize("path", ["index.html", "course/00_tour.html", "models.html", "api.html"])
+def test_the_book_asks_nobody_and_fits_a_phone(visit, path):
+    page = visit(path, 390)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_formulas_are_typeset(visit, site):
+    lessons = [p for p in sorted((site / "course").glob("*.html")) if 'class="math' in p.read_text()]
+    for path in lessons[:1]:
+        visit(f"course/{path.name}").wait_for_selector("mjx-container", timeout=60_000)
+
+
+# ------------------------------------------------------------------------------------------------------------ the files
+
+
+class Page(HTMLParser):
+    """Links and ids of a page, and the tags that are not closed in order."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.links, self.ids, self.open, self.errors = [], [], [], []
+        self.feed(file.read_text())
+        self.errors += self.open
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.links += [found[name] for name in ("href", "src") if found.get(name)]
+        self.ids += [found[name] for name in ("id", "name") if found.get(name)]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        optional = ("p", "li", "dt", "dd", "tr", "td", "th")
+        while self.open and self.open[-1] != tag and self.open[-1] in optional:
+            self.open.pop()
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+        else:
+            self.errors.append(f"/{tag}")
+
+
+def test_links_lead_somewhere(site):
+    pages = {file: Page(file) for file in site.rglob("*.html") if "_static" not in file.parts}
+    broken = []
+    for file, page in pages.items():
+        for link in page.links:
+            target = urllib.parse.urlsplit(link)
+            if target.scheme or link.startswith("#") and link[1:] in ("", *page.ids):
+                continue
+            path = (file.parent / urllib.parse.unquote(target.path)).resolve() if target.path else file
+            path = path / "index.html" if path.is_dir() else path
+            anchored = target.fragment and path.suffix == ".html"
+            known = path.is_file() and (not anchored or target.fragment in pages[path].ids)
+            broken += [] if known else [f"{file.relative_to(site)}: {link}"]
+    assert broken == []
+
+
+def test_tags_are_closed(site):
+    pages = {file.relative_to(site).as_posix(): Page(file) for file in [site / "play/index.html", site / "index.html"]}
+    assert {name: page.errors for name, page in pages.items() if page.errors} == {}
+
+
+def test_the_site_is_complete_and_small(site):
+    lessons = {path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
+    assert lessons == {path.stem for path in (site / "course").glob("*.html")}
+    for name in ("index", "run", "gallery", "models", "performance", "api", "play/index"):
+        assert (site / f"{name}.html").is_file()
+    assert "Try this in your browser" in (site / "course/00_tour.html").read_text()
+    assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 60 * 2**20
