@@ -1,7 +1,8 @@
-"""Panels for notebooks: drag a pose, swap a garment, or move any sliders that a picture depends on."""
+"""Panels for notebooks: drag a pose, swap a garment, move any sliders that a picture depends on, watch a training."""
 
+from nted_lite.widgets.monitor import TrainingMonitor
 from nted_lite.widgets.panel import Panel
 from nted_lite.widgets.pose import PoseCanvas, PoseEditor
 from nted_lite.widgets.wardrobe import Wardrobe
 
-__all__ = ["Panel", "PoseCanvas", "PoseEditor", "Wardrobe"]
+__all__ = ["Panel", "PoseCanvas", "PoseEditor", "TrainingMonitor", "Wardrobe"]
