@@ -92,6 +92,12 @@ MISTAKES = {
         "one threshold for every k": ("share >= threshold / share.shape[1]", "share >= threshold / 16"),
         "maintain inside the new top, too": ("~(mine | theirs | top)", "~mine"),
     },
+    "07_training": {
+        "the same direction twice": ("value.flip(0) for name", "value for name"),
+        "the average follows too fast": ("old.lerp_(new, 1 - decay if", "old.lerp_(new, decay if"),
+        "R1 without the lazy factor": ("config.r1 / 2 * config.r1_every *", "config.r1 / 2 *"),
+        "betas not corrected for lazy R1": ("(0.0, 0.99**share)", "(0.0, 0.99)"),
+    },
 }
 CASES = [(name, mistake) for name, mistakes in MISTAKES.items() for mistake in mistakes]
 

@@ -1,0 +1,86 @@
+"""Solutions of notebook 07, with mistakes that its checks catch. Paste a solution over the exercise's cell."""
+
+import math
+
+# %% exercise-1: solution
+
+
+def schedule(step, steps, warm_up, decay):
+    """Factor on the learning rate at a step, 0 <= step < steps."""
+    start = (1 - decay) * steps
+    done = min(max((step - start) / max(steps - start, 1), 0.0), 1.0)
+    return min(1.0, (step + 1) / (warm_up + 1)) * (1 + math.cos(math.pi * done)) / 2
+
+
+# %% exercise-1: mistake, a line instead of a cosine
+
+
+def schedule(step, steps, warm_up, decay):  # noqa: F811
+    start = (1 - decay) * steps
+    done = min(max((step - start) / max(steps - start, 1), 0.0), 1.0)
+    return min(1.0, (step + 1) / (warm_up + 1)) * (1 - done)
+
+
+# %% exercise-1: mistake, right only for 100 steps
+
+
+def schedule(step, steps, warm_up, decay):  # noqa: F811
+    start = (1 - decay) * 100
+    done = min(max((step - start) / max(100 - start, 1), 0.0), 1.0)
+    return min(1.0, (step + 1) / (warm_up + 1)) * (1 + math.cos(math.pi * done)) / 2
+
+
+# %% exercise-1: mistake, the ramp wins where both apply
+
+
+def schedule(step, steps, warm_up, decay):  # noqa: F811
+    if step < warm_up:
+        return (step + 1) / (warm_up + 1)
+    start = (1 - decay) * steps
+    done = min(max((step - start) / max(steps - start, 1), 0.0), 1.0)
+    return (1 + math.cos(math.pi * done)) / 2
+
+
+# %% exercise-2: solution
+
+
+def accumulate(model, loss, inputs, targets, portion):
+    """Gradients of loss(model(inputs), targets), a mean over b, into .grad; old gradients are forgotten."""
+    model.zero_grad()
+    for x, y in zip(inputs.split(portion), targets.split(portion)):
+        (loss(model(x), y) * len(x) / len(inputs)).backward()
+
+
+# %% exercise-2: mistake, a sum of means
+
+
+def accumulate(model, loss, inputs, targets, portion):  # noqa: F811
+    model.zero_grad()
+    for x, y in zip(inputs.split(portion), targets.split(portion)):
+        loss(model(x), y).backward()
+
+
+# %% exercise-2: mistake, the whole batch at once
+
+
+def accumulate(model, loss, inputs, targets, portion):  # noqa: F811
+    model.zero_grad()
+    loss(model(inputs), targets).backward()
+
+
+# %% exercise-2: mistake, right only for equal portions
+
+
+def accumulate(model, loss, inputs, targets, portion):  # noqa: F811
+    model.zero_grad()
+    portions = list(zip(inputs.split(portion), targets.split(portion)))
+    for x, y in portions:
+        (loss(model(x), y) / len(portions)).backward()
+
+
+# %% exercise-2: mistake, the gradients of an earlier step stay
+
+
+def accumulate(model, loss, inputs, targets, portion):  # noqa: F811
+    for x, y in zip(inputs.split(portion), targets.split(portion)):
+        (loss(model(x), y) * len(x) / len(inputs)).backward()
