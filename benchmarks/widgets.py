@@ -4,8 +4,8 @@
 
 `before` is the way that was replaced: tensors in the plain b c h w layout, and an enlarged PNG. The bound is the time
 that the multiplications alone would take at the speed of a large matrix product on this machine. Times are the best of
-many runs; with one thread they are CPU time, which other programs disturb little. The model of 128 rows has the configuration of people-128, untrained unless it is shipped: speed does not
-depend on the weights.
+many runs; with one thread they are CPU time, which other programs disturb little. The model of 128 rows has the
+configuration of people-128, untrained unless it is shipped: speed does not depend on the weights.
 """
 
 import argparse
