@@ -40,3 +40,9 @@ def test_pose_maps_are_timed_against_opencv_at_three_sizes():
     pytest.importorskip("cv2", exc_type=ImportError)
     text = printed("pose.py", "--people", "2", "--threads", "1")
     assert re.findall(r"^ *(\d+) x +\d+ +[\d,]+ +[\d,]+ +[\d.]+$", text, re.M) == ["64", "128", "256"]
+
+
+def test_the_puppet_is_timed_at_both_sizes():
+    text = printed("widgets.py", "--threads", "1", "--seconds", "0")  # it compares the sides itself
+    assert re.findall(r"^ *(\d+) x +\d+: +[\d.]+ pictures/s", text, re.M) == ["64", "128"]
+    assert len(re.findall(r"bound: [\d.]+ ms", text)) == 2

@@ -432,10 +432,10 @@ def test_the_puppet_and_the_wardrobe_in_jupyterlab(run_in_browser, tmp_path):
     slider.fill("45")
     page.wait_for_timeout(1000)
     screenshot(page, "puppet-turned", tmp_path)
-    page.evaluate("document.body.dataset.jpThemeLight = 'false'")
-    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
-    page.wait_for_timeout(2000)
-    screenshot(page, "puppet-dark", tmp_path)
+    for theme in ("Dark", "Light"):
+        page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{ theme: 'JupyterLab {theme}' }})")
+        page.wait_for_timeout(2000)
+        screenshot(page, f"puppet-{theme}", tmp_path)
 
     worn = page.locator(".jp-OutputArea img").nth(2)
     before = worn.get_attribute("src")

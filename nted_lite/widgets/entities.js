@@ -1,14 +1,15 @@
 // Reference, textures and generated image, linked by the maps. Only `render`, at the end, knows Jupyter.
 //
-//   explorer(root, { size, reference, generated, operations, extraction, distribution })
+//   explorer(root, { size, parts, reference, generated, operations, extraction, distribution })
 //
 //   root          an element with the class "nted"
 //   size          [width, height]; reference and generated are bytes h w 3
+//   parts         { name: colour }
 //   operations    coarse to fine: { size: [w, h], names, colours, order, usage, peaks }, k values each
 //   extraction    of each operation, bytes k h w: the square root of (map / its peak)
 //   distribution  of each operation, bytes k h w
 
-const GREY = 237; // where no light falls
+const GREY = 237, GHOST = 0.12; // where no light falls, and how much of the picture is still seen there
 
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
@@ -17,13 +18,14 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
-// A picture lit by a map of any size (0..1, or none: all of it), with a frame around one cell of the map.
+// A picture lit by a map of any size (0..1; without one, all of it), with a frame around one cell of the map.
 function paint(canvas, pixels, [width, height], light, [w, h], cell) {
   const zoom = Math.round(canvas.width / width);
   const image = new ImageData(width, height);
   for (let y = 0, at = 0; y < height; y++)
     for (let x = 0; x < width; x++, at++) {
-      const lit = light ? light[Math.floor((y * h) / height) * w + Math.floor((x * w) / width)] : 1;
+      const here = light ? light[Math.floor((y * h) / height) * w + Math.floor((x * w) / width)] : 1;
+      const lit = GHOST + (1 - GHOST) * here;
       for (let c = 0; c < 3; c++) image.data[4 * at + c] = GREY + lit * (pixels[3 * at + c] - GREY);
       image.data[4 * at + 3] = 255;
     }
@@ -85,7 +87,8 @@ export function explorer(root, data) {
     make("option", { value: number }, `${number}: ${h} × ${w}, k = ${names.length}`)));
   menu.value = chosen;
   const free = make("button", { type: "button" }, "let go");
-  const legend = make("div", { class: "row bar" });
+  const legend = make("div", { class: "row bar" }, ...Object.entries(data.parts).map(([name, colour]) =>
+    make("span", { class: "legend" }, make("span", { class: "swatch", style: `background:${colour}` }), name)));
   const figure = (title, element) => make("figure", {}, make("figcaption", {}, title), element);
   root.dataset.lmSuppressShortcuts = "true"; // JupyterLab's own keys would take the arrows
   root.replaceChildren(
@@ -146,9 +149,7 @@ export function explorer(root, data) {
       return button;
     });
     grid.replaceChildren(...thumbnails);
-    const first = new Map(order.map((texture) => [names[texture], colours[texture]]).reverse());
-    legend.replaceChildren(...[...first].reverse().map(([name, colour]) => make("span", { class: "legend" },
-      make("span", { class: "swatch", style: `background:${colour}` }), name)));
+    grid.style.gridTemplateColumns = `repeat(${Math.ceil(Math.sqrt(1.7 * names.length))}, 1fr)`;
     pinned = null;
     show();
   }
@@ -202,7 +203,7 @@ const bytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLe
 function render({ model, el }) {
   const root = el.appendChild(make("div", { class: "nted" }));
   explorer(root, {
-    size: model.get("size"), operations: model.get("operations"),
+    size: model.get("size"), parts: model.get("parts"), operations: model.get("operations"),
     reference: bytes(model.get("reference")), generated: bytes(model.get("generated")),
     extraction: model.get("extraction").map(bytes), distribution: model.get("distribution").map(bytes),
   });

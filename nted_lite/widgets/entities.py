@@ -12,7 +12,7 @@ from torch import Tensor
 from nted_lite.images import to_bytes
 from nted_lite.model import Transfer
 from nted_lite.people import PARTS
-from nted_lite.plotting.base import texture_colours, texture_parts
+from nted_lite.plotting.base import PART_COLOURS, texture_colours, texture_parts
 
 
 class EntityExplorer(anywidget.AnyWidget):
@@ -35,6 +35,7 @@ class EntityExplorer(anywidget.AnyWidget):
     _css = Path(__file__).with_name("look.css")
     size = traitlets.List().tag(sync=True)
     """width and height of the pictures"""
+    parts = traitlets.Dict(PART_COLOURS).tag(sync=True)
     reference = traitlets.Bytes().tag(sync=True)
     generated = traitlets.Bytes().tag(sync=True)
     operations = traitlets.List().tag(sync=True)

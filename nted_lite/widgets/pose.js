@@ -143,6 +143,7 @@ export function puppet(root, about, start, draw) {
   function change(newJoints, newFacing, what = null) {
     keep(what);
     [joints, facing] = [newJoints, newFacing];
+    if (!what) says.textContent = "";
     redraw();
     follow();
   }
