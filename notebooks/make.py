@@ -5,7 +5,8 @@
     python notebooks/make.py --badges   runs nothing: links to Colab follow the repository's address in pyproject.toml
 
 A notebook is run in a fresh process from its first cell to its last. What differs between two equal runs is taken out
-before it is saved: times, random ids, messages on stderr. `nbclient` and `nbformat` come with the extra `test`.
+before it is saved: times, random ids, addresses in memory, messages on stderr. `nbclient` and `nbformat` come with the
+extra `test`.
 """
 
 import json
@@ -54,6 +55,8 @@ def normalise(notebook: "NotebookNode") -> "NotebookNode":
         cell.metadata = kept | ({"jupyter": folded} if folded else {})
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for shown in (output.data for output in cell.outputs if "text/plain" in output.get("data", {})):
+                shown["text/plain"] = re.sub(r" at 0x[0-9a-f]+>", ">", shown["text/plain"])
     widgets = {key: value for key, value in notebook.metadata.items() if key == "widgets"}
     notebook.metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE, **widgets}
     return _renumbered(notebook)

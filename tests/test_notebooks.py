@@ -192,6 +192,13 @@ def test_what_is_folded_stays_folded_and_other_metadata_goes():
     assert kept.metadata == {"tags": ["proof"], "jupyter": {"source_hidden": True}}
 
 
+def test_addresses_in_memory_go():
+    cell = nbformat.v4.new_code_cell("widget")
+    cell.outputs = [nbformat.v4.new_output("display_data", {"text/plain": "<a.Widget object at 0x7f587b63d3d0>"})]
+    (kept,) = normalise(nbformat.v4.new_notebook(cells=[cell])).cells
+    assert kept.outputs[0].data["text/plain"] == "<a.Widget object>"
+
+
 def test_badges_follow_the_address_of_the_repository(tmp_path):
     root, kept, fork = FOLDER.parent, PATHS[0], "someone/my.fork"
     (tmp_path / "notebooks").mkdir()
