@@ -3,9 +3,9 @@
     python checkpoints/curves.py                      all of them, one after the other
     python checkpoints/curves.py healthy              one of them
 
-A run is small: 32x22 pixels, 2 pairs a step, the first 300 steps of a schedule of 600. `RUNS` says what each changes. Each writes
-two files into checkpoints/curves: NAME.json, the curves, and NAME.npz, generated images and distribution maps of
-held-out people at a few moments.
+A run is small: 32x22 pixels, 2 pairs a step, the first 300 steps of a schedule of 600. `RUNS` says what each changes.
+Each writes two files into checkpoints/curves: NAME.json, the curves, and NAME.npz, generated images and distribution
+maps of held-out people at a few moments.
 """
 
 import argparse

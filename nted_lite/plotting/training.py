@@ -21,7 +21,7 @@ COLOURS = dict(
 """A colour for each shipped run, from seaborn's "colorblind" palette"""
 
 PANELS = {
-    "psnr": ("PSNR of held-out people (dB)", "psnr"),
+    "psnr": ("PSNR of held-out people, last weights (dB)", "psnr_last"),
     "largest": ("largest texture's share of the person", "largest"),
     "reconstruction": ("attention reconstruction", "loss/reconstruction"),
     "discriminator": ("discriminator's loss", "loss/discriminator"),
