@@ -52,7 +52,7 @@ def test_opens_in_colab(path):
     assert title.source.startswith("# ")
     place = make.repository(FOLDER.parent)
     assert f"(https://colab.research.google.com/github/{place}/blob/main/notebooks/{path.name})" in title.source
-    assert f"https://github.com/{place}.git nted-lite &&" in setup.source
+    assert f"https://github.com/{place}.git nted-lite" in setup.source
     assert setup.cell_type == "code" and "NTED_PROFILE" in setup.source and "google.colab" in setup.source
 
 
