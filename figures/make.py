@@ -38,7 +38,7 @@ def hero() -> Figure:
     worn, _ = wear(model, people_parser(), test.reference, test.donor, test.pose, "top")
     columns = {
         "photo": test.reference, "pose": plotting.stick_figures(test.pose), "generated": generated,
-        "ground truth": test.target, "top of": test.donor, "generated in it": worn.image, "the truth": test.swapped,
+        "ground truth": test.target, "top of": test.donor, "generated in it": worn.image, "ground truth ": test.swapped,
     }  # fmt: skip
     people = torch.stack(list(columns.values()), dim=1)
     return plotting.contact_sheet({f"{n + 1}": row for n, row in enumerate(people)}, list(columns), scale=2)
@@ -115,7 +115,7 @@ def results_table() -> str:
         "the model": "model",
         "copying the photo": "copy",
         "the mean picture": "mean image",
-        "told the true parts, one flat colour each": "part colours",
+        "told the ground-truth parts, one flat colour each": "part colours",
     }
     lines = [
         f"`people-64` on {measured['people']:,} pairs of people it has never seen "
@@ -130,10 +130,10 @@ def results_table() -> str:
         lines.append(f"| {title} | {' | '.join(cells)} |")
     lines += [
         "",
-        "The last row is no model. It is given the true body parts of the target and fills each with that part's mean "
+        "The last row is no model. It is given the ground-truth parts of the target and fills each with that part's mean "
         "colour in the photo: perfect outlines and no detail at all.",
         "",
-        "Swapping tops, compared with the true picture of that person in the other top (L1; colours run from -1 to 1):",
+        "Swapping tops, compared with the ground truth of that person in the other top (L1; colours run from -1 to 1):",
         "",
         "| | inside the garment | everywhere else |",
         "|---|---|---|",
@@ -164,18 +164,18 @@ def _from_the_truth(measured: dict) -> list[str]:
         f"- **Entities.** Nobody tells the model about body parts. (Its perceptual loss does use the features of the "
         f"people parser, a small network that was trained to find them.) Its textures still divide people sensibly: "
         f"assign each to the group of parts that it covers most (background, hair, skin, top, bottom, shoes), and the "
-        f"mean IoU with the truth is {agreement:.2f}, in the best of its {len(measured['groups'])} pairs of extraction "
+        f"mean IoU with the ground truth is {agreement:.2f}, in the best of its {len(measured['groups'])} pairs of extraction "
         f"and distribution.",
         f"- **Transport.** Where photo and target show the same spot of a person, {transport['accuracy']['mean']:.0%} "
         f"of what is painted there was taken from the right part of the body, again in the best pair; chance would "
         f"give {transport['by chance']['mean']:.0%}.",
         f"- **Hidden sides.** Pixels whose surface the photo shows are off by {seen['seen']['mean']:.3f} (L1), and "
         f"those that it had to guess by {seen['unseen']['mean']:.3f}.",
-        f"- **Patterns.** Inside patterned garments, fine detail correlates with the truth by "
+        f"- **Patterns.** Inside patterned garments, fine detail correlates with the ground truth by "
         f"{patterns['fine']['mean']:.2f} for stripes, checks and dots, and by {patterns['coarse']['mean']:.2f} for "
         f"blocks, logos and jackets; 1 would be perfect.",
         f"- **Realism.** The Frechet distance to training people, in the parser's features, is "
-        f"{distance['model']:.1f}. Other true pictures have {distance['copy']:.1f}, the flat colours of the table's "
+        f"{distance['model']:.1f}. Other rendered people have {distance['copy']:.1f}, the flat colours of the table's "
         f"last row {distance['part colours']:.1f}.",
     ]
 

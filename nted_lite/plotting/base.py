@@ -191,7 +191,7 @@ def show_entities(image: Tensor, parts: Tensor, distributions: Sequence[Tensor])
     """Which texture paints which pixel, one row an operation.
 
     image          b 3 h w    the pictures that were painted
-    parts          b h w      their true parts
+    parts          b h w      their ground-truth parts
     distributions  b k h w each; textures that paint the same kind of thing most share its colour, in shades
 
     Face, arms and legs have one colour, skin: nothing tells a model apart what looks alike.
@@ -199,7 +199,7 @@ def show_entities(image: Tensor, parts: Tensor, distributions: Sequence[Tensor])
     merged = torch.tensor([PARTS.index("arms" if part in GROUPS["skin"] else part) for part in PARTS])
     parts = merged.to(parts.device)[parts]
     legend = {name: PART_COLOURS["arms" if name == "skin" else name] for name in GROUPS}
-    rows = {"picture": image, "true parts": part_pictures(parts)}
+    rows = {"picture": image, "ground-truth parts": part_pictures(parts)}
     for number, maps in enumerate(distributions):
         size = "×".join(map(str, maps.shape[-2:]))
         rows[f"operation {number}\n{size}, k = {maps.shape[1]}"] = painted(maps, texture_parts(maps, parts))

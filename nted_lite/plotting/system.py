@@ -66,7 +66,7 @@ def show_dataflow(model: NTED, reference: Tensor, pose: Tensor, made: Transfer, 
 
     reference, pose  b 3 h w, b 20 h w: what went in; person 0 is drawn
     made             model(reference, pose)
-    parts            b h w   true parts of the b pictures asked for; they choose the colours of the textures
+    parts            b h w   ground-truth parts of the b pictures asked for; they choose the colours of the textures
     """
     levels = [level for level, k in enumerate(model.config.textures) if k]
     figure, axes = sheet(912, 22 + STEP * (len(levels) + 2))
