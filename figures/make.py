@@ -130,8 +130,8 @@ def results_table() -> str:
         lines.append(f"| {title} | {' | '.join(cells)} |")
     lines += [
         "",
-        "The last row is no model. It is given the ground-truth parts of the target and fills each with that part's mean "
-        "colour in the photo: perfect outlines and no detail at all.",
+        "The last row is no model. It is given the ground-truth parts of the target and fills each with that part's "
+        "mean colour in the photo: perfect outlines and no detail at all.",
         "",
         "Swapping tops, compared with the ground truth of that person in the other top (L1; colours run from -1 to 1):",
         "",
@@ -164,8 +164,8 @@ def _from_the_truth(measured: dict) -> list[str]:
         f"- **Entities.** Nobody tells the model about body parts. (Its perceptual loss does use the features of the "
         f"people parser, a small network that was trained to find them.) Its textures still divide people sensibly: "
         f"assign each to the group of parts that it covers most (background, hair, skin, top, bottom, shoes), and the "
-        f"mean IoU with the ground truth is {agreement:.2f}, in the best of its {len(measured['groups'])} pairs of extraction "
-        f"and distribution.",
+        f"mean IoU with the ground truth is {agreement:.2f}, in the best of its {len(measured['groups'])} pairs of "
+        f"extraction and distribution.",
         f"- **Transport.** Where photo and target show the same spot of a person, {transport['accuracy']['mean']:.0%} "
         f"of what is painted there was taken from the right part of the body, again in the best pair; chance would "
         f"give {transport['by chance']['mean']:.0%}.",
