@@ -560,10 +560,10 @@ def test_the_explorer_in_jupyterlab(run_in_browser, tmp_path):
     assert seen() == pinned
     page.keyboard.press("Escape")
     assert seen() == unlit
-    generated.focus()
+    generated.focus()  # keys go on from where the pointer was
     page.keyboard.press("ArrowDown")
-    expect(says).to_contain_text(f"row {h // 2 + 1}, column {w // 2}")
-    agrees(distribution[:, h // 2 + 1, w // 2])
+    expect(says).to_contain_text(f"row {row + 1}, column {column}")
+    agrees(distribution[:, row + 1, column])
     page.keyboard.press("Enter")
     expect(says).to_contain_text("pinned")
     page.get_by_role("button", name="let go").click()
