@@ -112,7 +112,7 @@ def pages(book: Path) -> None:
         lesson(path, book / "course")
     tree = "\n".join(f"course/{path.stem}" for path in lessons)
     start = (book / "index.md").read_text()
-    (book / "index.md").write_text(start.replace("LESSONS", tree).replace("HERO", hero(book)))
+    (book / "index.md").write_text(start.replace("LESSONS", tree).replace("HERO", picture("hero", book)))
     (book / "gallery.md").write_text(gallery(book))
     (book / "models.md").write_text(models())
     results = (ROOT / "benchmarks" / "results.txt").read_text()
@@ -121,9 +121,9 @@ def pages(book: Path) -> None:
     (book / "api.md").write_text(api())
 
 
-def hero(book: Path) -> str:
-    """Copy the hero into the book, moving if there is one. -> its name"""
-    file = next(f for f in (ROOT / "figures" / f"hero.{kind}" for kind in ("webp", "gif", "png")) if f.is_file())
+def picture(name: str, book: Path) -> str:
+    """Copy a picture of figures/ into the book, moving if there is such a one. -> its file's name"""
+    file = next(f for f in (ROOT / "figures" / f"{name}.{kind}" for kind in ("webp", "gif", "png")) if f.is_file())
     shutil.copy(file, book / file.name)
     return file.name
 
@@ -135,11 +135,9 @@ def gallery(book: Path) -> str:
     functions = ast.parse((ROOT / "figures" / "make.py").read_text()).body
     said = {node.name: ast.get_docstring(node) for node in functions if isinstance(node, ast.FunctionDef)}
     text = "# Gallery\n\nEvery picture is drawn by a function of `figures/make.py`; `make figures` draws them again.\n"
-    for file in sorted((ROOT / "figures").glob("*.*")):
-        if file.suffix in (".png", ".webp", ".gif"):
-            shutil.copy(file, book / file.name)
-            says = (said.get(file.stem) or "").partition("\n")[0]
-            text += f"\n## {file.stem}\n\n{says}\n\n![{file.stem}]({file.name})\n"
+    for name in sorted({file.stem for file in (ROOT / "figures").glob("*.*")} & said.keys()):
+        says = (said[name] or "").partition("\n")[0]
+        text += f"\n## {name}\n\n{says}\n\n![{name}]({picture(name, book)})\n"
     return text
 
 
