@@ -64,7 +64,8 @@ def show_runs(
             axes.set_ylim(0, 1.02)
         if panel == "discriminator":
             axes.axhline(2 * torch.log(torch.tensor(2.0)).item(), color=PALE, linewidth=0.8, linestyle=":")
-            axes.text(0, 1.4, "tossing a coin", fontsize=7, color=PALE, va="bottom")
+            right = axes.get_yaxis_transform()  # x from 0 to 1 over the panel, y in the loss
+            axes.text(0.99, 1.37, "tossing a coin", fontsize=8, color=PALE, ha="right", va="top", transform=right)
     lines = {line.get_label(): line for axes in grid.flat for line in axes.get_lines() if line.get_label()[0] != "_"}
     figure.legend(lines.values(), lines, loc="outside lower center", ncols=len(lines), frameon=False)
     return figure
