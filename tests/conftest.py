@@ -81,7 +81,8 @@ def pytest_collection_modifyitems(items):
 def pytest_terminal_summary(terminalreporter):
     """Say at the very end, where it is seen, that a run was incomplete."""
     yield
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "browser" in getattr(report, "keywords", ())]
+    reports = terminalreporter.stats.get("skipped", [])
+    skipped = [report for report in reports if "browser" in getattr(report, "keywords", ())]  # a skipped file has none
     if skipped:
         line = f"chromium is missing: {len(skipped)} browser tests did not run; install it (apt install chromium)"
         terminalreporter.write_line(line, red=True, bold=True)
