@@ -31,8 +31,8 @@ def test_a_running_mean_keeps_what_is_missing():
 
 
 def test_runs_keep_their_colours_whatever_is_beside_them():
-    both = drawn(figures.show_runs({"healthy": RUN, "collapsed": RUN}))
-    alone = drawn(figures.show_runs({"collapsed": RUN}))
+    both = drawn(figures.show_runs({"healthy": RUN, "no-texture-dropout": RUN}))
+    alone = drawn(figures.show_runs({"no-texture-dropout": RUN}))
     assert both.axes[0].get_lines()[1].get_color() == alone.axes[0].get_lines()[0].get_color()
     assert both.axes[0].get_lines()[0].get_color() != both.axes[0].get_lines()[1].get_color()
 
@@ -61,7 +61,7 @@ def test_a_run_writes_its_files(tmp_path):
     script["run"].__globals__.update(EVERY=2, MOMENTS=(2, 4), PEOPLE=4)
     script["run"]("adversary-too-strong", tmp_path, steps=4)
     log = json.loads((tmp_path / "adversary-too-strong.json").read_text())
-    assert log["changed"]["r1"] == 0.0 and log["stopped"] is None
+    assert log["changed"]["adversarial_start"] == 50 and log["stopped"] is None
     assert {len(values) for values in log["curves"].values()} == {2}
     views = np.load(tmp_path / "adversary-too-strong.npz")
     assert views["moments"].tolist() == [2, 4]

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 # %% exercise-1: solution
 
 
@@ -93,9 +95,9 @@ def diagnose(curves):
     """curves: name -> values, None where not computed, such as psnr_last, largest, loss/reconstruction"""
     if curves["largest"][-1] > 0.6:
         return "learning rate"
-    if curves["psnr_last"][-1] < max(curves["psnr_last"]) - 1:
-        return "adversary"
-    return "healthy"
+    psnr = np.array(curves["psnr_last"])
+    fallen = np.maximum.accumulate(psnr) - psnr  # below the best so far
+    return "adversary" if fallen.max() > 2 else "healthy"
 
 
 # %% exercise-3: mistake, whoever has an adversary is ill with it

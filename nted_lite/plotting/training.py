@@ -14,7 +14,7 @@ from nted_lite.plotting.base import DPI, INK, PALE, PAPER, PART_COLOURS, contact
 
 COLOURS = dict(
     zip(
-        ("healthy", "collapsed", "adversary-too-strong", "learning-rate-too-high"),
+        ("healthy", "no-texture-dropout", "adversary-too-strong", "learning-rate-too-high"),
         ("#0173b2", "#de8f05", "#cc78bc", "#d55e00"),
     )
 )
