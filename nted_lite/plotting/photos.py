@@ -12,7 +12,7 @@ from torch import Tensor
 from nted_lite.images import open_picture, read_image
 from nted_lite.model import NTED
 from nted_lite.people import Pair
-from nted_lite.plotting.base import DPI, INK, PAPER, PART_COLOURS, contact_sheet, put, say, sheet, stick_figures
+from nted_lite.plotting.base import DPI, INK, PALE, PAPER, PART_COLOURS, contact_sheet, put, say, sheet, stick_figures
 from nted_lite.pose import COLOURS, LIMBS
 
 
@@ -66,12 +66,15 @@ def show_framing(path: Path, keypoints: Tensor, rows: int = 128) -> Figure:
 
 def show_costs(found: Mapping[str, tuple[int, int, int]]) -> Figure:
     """What models cost, on logarithmic axes. name -> (parameters, FLOPs and bytes of one image)"""
-    figure = Figure(figsize=(9.6, 2.6), dpi=DPI, facecolor=PAPER, layout="constrained")
+    figure = Figure(figsize=(9.6, 1.9), dpi=DPI, facecolor=PAPER, layout="constrained")
     titles = ("parameters (millions)", "FLOPs forward (billions)", "kept for backward (MiB)")
-    for panel, title, unit, values in zip(figure.subplots(1, 3), titles, (1e6, 1e9, 2**20), zip(*found.values())):
-        bars = panel.bar(list(found), [value / unit for value in values], color=PART_COLOURS["top"], width=0.65)
-        labels = [f"{value / unit:,.0f}" if value >= 100 * unit else f"{value / unit:.2g}" for value in values]
-        panel.bar_label(bars, labels, padding=2, fontsize=8, color=INK)
-        panel.set(yscale="log", title=title, ylim=(None, 3 * max(values) / unit))
-        panel.tick_params(axis="x", labelsize=7)
+    panels = figure.subplots(1, 3, sharey=True)
+    for panel, title, unit, values in zip(panels, titles, (1e6, 1e9, 2**20), zip(*found.values())):
+        panel.plot([value / unit for value in values], list(found), "o", color=PART_COLOURS["top"])
+        for row, value in enumerate(values):
+            label = f"{value / unit:,.0f}" if value >= 100 * unit else f"{value / unit:.2g}"
+            panel.annotate(label, (value / unit, row), (8, 0), textcoords="offset points", va="center", fontsize=8)
+        panel.set(xscale="log", title=title, xlim=(0.5 * min(values) / unit, 5 * max(values) / unit))
+        panel.grid(axis="y", linestyle=":", color=PALE)
+    panels[0].set_ylim(len(found) - 0.5, -0.5)
     return figure

@@ -4,6 +4,7 @@ import * as ort from "./vendor/ort.wasm.min.mjs";
 
 ort.env.wasm.wasmPaths = new URL("./vendor/", import.meta.url).href;
 ort.env.wasm.numThreads = 1; // more would need headers that a plain file server does not send
+ort.env.wasm.proxy = true; // in a worker, so that the page can paint one picture while the next is computed
 
 export class Model {
   /** Load the model in a folder: model.json, extract.onnx, render.onnx. */
@@ -30,7 +31,7 @@ export class Model {
    * A person with these textures in this pose.
    *
    * pose      Float32Array, 20 h w, as `poseMap` draws it
-   * textures  those of `extract`, or a mixture
+   * textures  a mixture made by `fuse`; the worker takes pose and textures over, so they can be used only once
    * returns   {image, distribution}: 3 h w in -1..1, and for each operation k h w, which sums to 1 over k
    */
   async render(pose, textures) {

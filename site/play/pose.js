@@ -150,7 +150,8 @@ function limbNearness(out, [ax, ay], [bx, by], height, width) {
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const t = Math.min(Math.max(((x - ax) * dx + (y - ay) * dy) / length, 0), 1);
-      out[y * width + x] = Math.exp(-Math.hypot(x - ax - t * dx, y - ay - t * dy) / scale);
+      const [ex, ey] = [x - ax - t * dx, y - ay - t * dy];
+      out[y * width + x] = Math.exp(-Math.sqrt(ex * ex + ey * ey) / scale);
     }
   }
 }
