@@ -140,7 +140,8 @@ def contact_sheet(
     margin = 24 + 7.2 * max(len(line) for name in rows for line in name.split("\n"))
     top = 22 if columns else gap
     bottom = top + len(rows) * (height + gap)
-    figure, axes = sheet(max(margin + count * (width + gap), 620 * bool(legend)), bottom + 24 * bool(legend))
+    wide = max(margin + count * (width + gap), max(620, margin + 490) * bool(legend))
+    figure, axes = sheet(wide, bottom + 24 * bool(legend))
     for row, (name, images) in enumerate(rows.items()):
         y = top + row * (height + gap)
         say(axes, name, margin - 10, y + height / 2, "right")

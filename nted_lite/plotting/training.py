@@ -157,9 +157,9 @@ def _losses(axes: Axes, history: Mapping[str, Sequence[float]]) -> None:
     """Every loss divided by its first value is hard to read; a logarithmic axis shows all of them."""
     over = max(1, len(history["step"]) // 40)
     for number, (name, values) in enumerate(item for item in history.items() if item[0] != "step"):
-        line = "-" if number < 4 else "--"
-        axes.plot(history["step"], smoothed(values, over), line, color=f"C{number % 4}", linewidth=1.3, label=name)
-    axes.set(yscale="log", xlabel="step", title="weighted losses")
+        line = "-" if number < 4 else "." if name == "r1" else "--"  # R1: one step in many
+        axes.plot(history["step"], smoothed(values, over), line, color=f"C{number}", linewidth=1.3, label=name)
+    axes.set(yscale="log", xlabel="step", title="losses, with their weights")
     if len(history) > 1 and history["step"]:
         axes.legend(frameon=False, fontsize=7, ncols=2)
 
