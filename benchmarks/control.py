@@ -5,9 +5,10 @@
 Each held-out person wears the top of the next one, in a new pose. The error is L1 to the true rendering of that person
 in that top (colours run from -1 to 1), inside the area of either top and outside it, with a 95 % bootstrap interval
 over people. `selected` is the paper's rule, `refined` starts from it, and `pure` is the rule that `control.wear` uses
-where nothing is refined. `refined / selected` is the ratio of two such errors over the same people. The time is
-processor time on one thread, from photos to picture, for one swap at a time (median) and for swaps in batches. The
-choices, such as steps and weights of the refinement, were made with `--split validation`. Notebook 09 plots the result.
+where nothing is refined. `refined / selected` and `selected / pure` are ratios of two such errors over the same
+people. The time is processor time on one thread, from photos to picture, for one swap at a time (median) and for swaps
+in batches. The choices, such as steps and weights of the refinement, were made with `--split validation`. Notebook 09
+plots the result.
 """
 
 import argparse
@@ -36,6 +37,8 @@ WAYS: dict[str, tuple[Callable, Refinement | None]] = {
     "pure": (select_pure, None), "selected": (select, None), "refined": (select, Refinement()),
 }  # fmt: skip
 """Row of the table -> rule and refinement of `control.wear`"""
+RATIOS = ("refined", "selected"), ("selected", "pure")
+"""Rows that are compared person by person"""
 
 
 @torch.no_grad()
@@ -59,8 +62,8 @@ def measure(model: NTED, parser: nn.Module, people: int, split: str, batch: int)
     errors = {way: {side: torch.cat(values) for side, values in sides.items()} for way, sides in rows.items()}
     return {
         "people": people, "split": split, "size": [model.config.height, model.config.width], "swap": intervals(rows),
-        "refined / selected": {side: interval(errors["refined"][side], of=errors["selected"][side])
-                               for side in ("inside", "outside")},
+        **{f"{way} / {base}": {side: interval(errors[way][side], of=errors[base][side]) for side in errors[way]}
+           for way, base in RATIOS},
         "seconds": {way: {"in batches": taken / people} for way, taken in seconds.items()}, "batch": batch,
     }  # fmt: skip
 
@@ -99,7 +102,7 @@ def main() -> None:
     result = {"model": Path(args.checkpoint).name, "machine": machine, "refinement": how, **result}
     write_file(args.out, (json.dumps(result, indent=1) + "\n").encode())
     print("\n".join(table("swap", result["swap"])))
-    print(json.dumps({name: result[name] for name in ("refined / selected", "seconds")}, indent=1))
+    print(json.dumps({name: result[name] for name in ("refined / selected", "selected / pure", "seconds")}, indent=1))
 
 
 if __name__ == "__main__":

@@ -50,8 +50,9 @@ def test_swaps_are_measured_with_intervals_and_timed(tmp_path):
     assert list(found["swap"]) == ["no swap", "pure", "selected", "refined", "drawn in it"]
     for row in found["swap"].values():
         assert all(row[side]["low"] <= row[side]["mean"] <= row[side]["high"] for side in ("inside", "outside"))
-    means = [found["swap"][way]["inside"]["mean"] for way in ("refined", "selected")]
-    assert abs(found["refined / selected"]["inside"]["mean"] - means[0] / means[1]) < 1e-6
+    for pair in (("refined", "selected"), ("selected", "pure")):
+        means = [found["swap"][way]["inside"]["mean"] for way in pair]
+        assert abs(found[" / ".join(pair)]["inside"]["mean"] - means[0] / means[1]) < 1e-6
     assert all(seconds["single"] > 0 for seconds in found["seconds"].values())
 
 

@@ -91,6 +91,14 @@ def skill(answer, photo, truth):
     return 1 - left / before
 
 
+# %% exercise-2: solution, with pictures as a file would hold them
+
+
+def skill(answer, photo, truth):  # noqa: F811
+    left, before = (measures.psnr(image, truth) for image in (answer, photo))
+    return 1 - 10 ** ((before - left) / 10)
+
+
 # %% exercise-2: mistake, answers worse than the photo count as 0
 
 

@@ -100,17 +100,24 @@ def show_errors(measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Fi
     return figure
 
 
-def show_shape(mismatch: Tensor, errors: Tensor) -> Figure:
-    """Each swap as a point: how much the two garments differ in shape, and the error that the swap leaves.
+def show_areas(measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
+    """The error of each way to swap, area by area, with 95 % intervals.
 
-    mismatch  n   share of the garments' area that only one of the two covers, 0..1
-    errors    n   L1 inside the garments
+    measured  way -> area -> mean, low, high; at most three ways
     """
-    figure = Figure(figsize=(5.2, 3.0), dpi=DPI, facecolor=PAPER, layout="constrained")
+    figure = Figure(figsize=(7.6, 2.8), dpi=DPI, facecolor=PAPER, layout="constrained")
     panel = figure.subplots()
-    seaborn.regplot(
-        x=mismatch.cpu().numpy(), y=errors.cpu().numpy(), ax=panel, seed=0, n_boot=200,
-        scatter_kws={"s": 14, "color": SELECTED, "alpha": 0.7, "linewidths": 0}, line_kws={"color": INK},
-    )  # fmt: skip
-    panel.set(xlabel="area that only one of the two tops covers", ylabel="error inside (L1)", ylim=(0, None))
+    areas = list(next(iter(measured.values())))
+    for number, (way, row) in enumerate(measured.items()):
+        means, lows, highs = np.array([[row[area][key] for key in ("mean", "low", "high")] for area in areas]).T
+        bars = panel.bar(
+            np.arange(len(areas)) + 0.28 * number, means, 0.26, yerr=[means - lows, highs - means], label=way,
+            color=(LEFT, SELECTED, PART_COLOURS["bottom"])[number], ecolor=INK,
+        )  # fmt: skip
+        panel.bar_label(bars, fmt="%.2f", padding=3, fontsize=8, color=INK)
+    panel.set_xticks(np.arange(len(areas)) + 0.14 * (len(measured) - 1), areas)
+    panel.set(ylabel="L1 to the ground truth", ylim=(0, None))
+    panel.margins(y=0.12)
+    panel.tick_params(bottom=False)
+    figure.legend(loc="outside right center", frameon=False)
     return figure

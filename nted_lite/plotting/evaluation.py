@@ -283,10 +283,10 @@ def show_scoreboard(rows: Mapping[str, Mapping[str, Mapping[str, float] | None]]
     for panel, measure in zip(panels, measures):
         for place, (name, values) in enumerate(rows.items()):
             value, colour = values[measure], PALE if name in marked else COLD
-            panel.axhspan(place - 0.5, place + 0.5, color="#f4f4f4" if place % 2 else PAPER, linewidth=0, zorder=0)
+            panel.axhline(place, color="#e8e8e8", linewidth=0.8, zorder=0)
             if value is not None:
                 panel.plot([value["low"], value["high"]], [place] * 2, color=colour, linewidth=5, solid_capstyle="butt")
-                panel.plot(value["mean"], place, "o", color=INK, markersize=4)
+                panel.plot(value["mean"], place, "o", color=PALE if name in marked else INK, markersize=4)
         panel.set(title=measure, yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.5, -0.5))
         panel.tick_params(left=False, labelsize=8)
         panel.title.set_fontsize(9)
