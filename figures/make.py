@@ -32,7 +32,7 @@ def shown_model() -> NTED:
 @torch.no_grad()
 def hero() -> Figure:
     """The first four test people in another pose, and then also in the next person's top; one row each."""
-    model = shown_model()
+    model = largest_model()
     test = held_out(SHOWN[:4], model.config)
     generated = model(test.reference, test.pose).image
     worn, _ = wear(model, people_parser(), test.reference, test.donor, test.pose, "top")
@@ -41,7 +41,8 @@ def hero() -> Figure:
         "ground truth": test.target, "top of": test.donor, "generated in it": worn.image, "ground truth ": test.swapped,
     }  # fmt: skip
     people = torch.stack(list(columns.values()), dim=1)
-    return plotting.contact_sheet({f"{n + 1}": row for n, row in enumerate(people)}, list(columns), scale=2)
+    rows = {f"{n + 1}": row for n, row in enumerate(people)}
+    return plotting.contact_sheet(rows, list(columns), scale=128 // model.config.height)
 
 
 def largest_model() -> NTED:

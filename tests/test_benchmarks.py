@@ -5,15 +5,19 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+
+from nted_lite import NTED, PRESETS
 
 pytestmark = pytest.mark.slow
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
-def printed(*arguments: str) -> str:
+def printed(*arguments: str | Path) -> str:
     """What a benchmark prints; an error of its own is the test's."""
     command = [sys.executable, BENCHMARKS / arguments[0], *arguments[1:]]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
@@ -54,6 +58,21 @@ def test_swaps_are_measured_with_intervals_and_timed(tmp_path):
         means = [found["swap"][way]["inside"]["mean"] for way in pair]
         assert abs(found[" / ".join(pair)]["inside"]["mean"] - means[0] / means[1]) < 1e-6
     assert all(seconds["single"] > 0 for seconds in found["seconds"].values())
+
+
+def test_a_larger_model_is_compared_with_enlarged_pictures_of_a_smaller_one(tmp_path):
+    torch.manual_seed(0)
+    config = PRESETS["people-128"].model
+    NTED(replace(config, channels=(8, 8, 8, 8), discriminator_channels=(8,) * 6)).save_pretrained(tmp_path / "large")
+    file = tmp_path / "sizes.json"
+    text = printed("sizes.py", "--people", "3", "--split", "validation", "--large", tmp_path / "large", "--out", file)
+    found = json.loads(file.read_text())
+    assert found["models"] == ["large", "people-64"] and found["size"] == [128, 88]
+    for title, name in (("similarity", "psnr"), ("swap", "inside")):
+        large, small = (found[title][row][name]["mean"] for row in ("large", "enlarged"))
+        assert found["large / enlarged"][title][name]["mean"] == pytest.approx(large / small, rel=1e-3)
+    assert found["similarity"]["large"]["psnr"]["mean"] < found["similarity"]["enlarged"]["psnr"]["mean"], "untrained"
+    assert found["frechet"]["large"] > found["frechet"]["enlarged"] > 0 and "Frechet" in text
 
 
 def test_the_puppet_is_timed_at_both_sizes():
