@@ -72,7 +72,7 @@ def show_gradients(generated: Tensor, target: Tensor, gradients: Mapping[str, Te
     generated, target  3 h w, -1..1
     gradients          name -> 3 h w: the gradient of the loss with respect to the generated image
     """
-    height, width, gap, margin = (*(side * SCALE for side in generated.shape[-2:]), 6, 74)
+    height, width, gap, margin = (*(side * SCALE for side in generated.shape[-2:]), 6, 84)
     right = margin + (1 + len(gradients)) * (width + gap)
     figure, axes = sheet(right + 48, 22 + 2 * (height + gap))
     rows = (22, 22 + height + gap)
@@ -218,7 +218,7 @@ def show_losses(history: Mapping[str, Sequence[tuple[int, float]]], start: int, 
     start    step at which the adversarial loss begins
     window   number of values in a mean; fewer while there are fewer than four times as many
     """
-    figure = Figure(figsize=(8.4, 2.9), dpi=DPI, facecolor=PAPER, layout="constrained")
+    figure = Figure(figsize=(8.4, 3.1), dpi=DPI, facecolor=PAPER, layout="constrained")
     left, right = figure.subplots(1, 2)
     drawn = {"reconstruction": COLD, "pixel": LEAF, "perceptual": PLUM, "style": DARK, "face": "#fbafe4"}
     players = {"discriminator": COLD, "adversarial": WARM}
@@ -228,8 +228,9 @@ def show_losses(history: Mapping[str, Sequence[tuple[int, float]]], start: int, 
             size = max(1, min(window, len(values) // 4))
             steps, values = (x.unfold(0, size, 1).mean(1) for x in (steps, values))
             axes.plot(steps, values, color=colours[name], label=name)
-        if axes.get_lines():
-            axes.legend(frameon=False, fontsize=8)
+        if lines := axes.get_lines():
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}  # early losses fall through every corner
+            axes.legend(frameon=False, fontsize=8, ncols=len(lines), handlelength=1, columnspacing=1, **below)
         axes.set(xlabel="step")
     left.axvline(start, color=PALE, linewidth=0.8, linestyle=":")
     left.set(title="losses with a target (weighted)", yscale="log")
