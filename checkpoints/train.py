@@ -5,8 +5,8 @@
     python checkpoints/train.py --status        where everything stands, and the command that trains each
 
 A training runs in build/zoo/NAME. What was interrupted is resumed, what is finished is skipped. A finished model is put
-into checkpoints/ with its measures, its learning curves and its card; the part of a card under its notes is written by
-hand and kept.
+into checkpoints/ with its measures, its learning curves and its card, and into the table RESULTS.md; the part of a card
+under its notes is written by hand and kept.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from nted_lite import checkpoint
 from nted_lite.config import PRESETS, Preset, TrainConfig
 from nted_lite.evaluation.people import evaluate_people
+from nted_lite.evaluation.results import write_table
 from nted_lite.features import people_parser
 from nted_lite.training import STATE
 from nted_lite.variants import VARIANTS, Variant, load
@@ -103,6 +104,7 @@ def ship(name: str, people: int = 1024) -> None:
     measured = evaluate_people(model, people_parser(), people)
     (folder / "metrics.json").write_text(json.dumps(measured, indent=2) + "\n")
     (folder / "README.md").write_text(card(name, run))
+    write_table(SHIPPED)
     (run / SHIPPED_MARK).touch()
 
 

@@ -52,6 +52,7 @@ def test_a_short_run_of_a_job(zoo, monkeypatch, tmp_path, name):
     measured = json.loads((folder / "metrics.json").read_text())
     text = (folder / "README.md").read_text()
     assert f"{measured['similarity']['model']['psnr']['mean']:.2f} dB" in text and "3 steps of 1 pairs" in text
+    assert f"| **{name}** | " in (tmp_path / "checkpoints" / "RESULTS.md").read_text()
     assert not name.startswith("people") or NTED.from_pretrained(folder).config.channels == (8, 8, 8)
     (folder / "README.md").write_text(text.replace("Nobody has looked at its pictures yet.", "Looked at: blurry."))
     assert "Looked at: blurry." in zoo["card"](name, out)

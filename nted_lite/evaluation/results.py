@@ -19,8 +19,8 @@ FORCE = "`nted-lite evaluate --checkpoint ... --out FILE` keeps them elsewhere, 
 
 HEAD = """# Results
 
-Written by `nted-lite evaluate --all`, from the `metrics.json` of every model. Held-out synthetic people of the test
-split; mean ± half of the 95 % bootstrap interval over people. A column without ± is one number for all of them.
+Written by `nted-lite evaluate --all` and `make zoo`, from the `metrics.json` of every model. Held-out synthetic people
+of the test split; mean ± half of the 95 % bootstrap interval over people. A column without ± is one number for all.
 
 - *L1* on the person: surface that the photo shows, and surface that it does not.
 - *patterns*: correlation with the ground truth inside patterned garments, fine (stripes, checks, dots) and coarse.
@@ -69,6 +69,15 @@ def about(measured: dict) -> tuple[str, int]:
 
 def _size(measured: dict) -> str:
     return "x".join(map(str, measured["size"]))
+
+
+def write_table(root: Path, out: Path | None = None) -> Path:
+    """Write RESULTS.md, the table of all models and variants below a folder that have been measured. -> its path"""
+    files = [file for pattern in ("*", "variants/*") for file in sorted(root.glob(f"{pattern}/metrics.json"))]
+    found = {file.parent.relative_to(root).as_posix(): json.loads(file.read_text()) for file in files}
+    out = out or root / "RESULTS.md"
+    write_file(out, markdown({name: measured for name, measured in found.items() if "people" in measured}).encode())
+    return out
 
 
 def markdown(models: dict[str, dict]) -> str:

@@ -1,6 +1,5 @@
 """The command `evaluate`: what is measured, and where the measures are stored."""
 
-import json
 from pathlib import Path
 
 from nted_lite.checkpoint import load_model
@@ -8,7 +7,6 @@ from nted_lite.devices import pick
 from nted_lite.evaluation import people as synthetic
 from nted_lite.evaluation import photos, results
 from nted_lite.features import people_parser
-from nted_lite.images import write_file
 from nted_lite.model import NTED
 from nted_lite.variants import load as load_variant
 from nted_lite.weights import hub
@@ -63,18 +61,13 @@ def _keep(measured: dict, beside: Path, out: Path | None) -> str:
 
 def _all(people: int, device: str, out: Path | None) -> None:
     """Measure all shipped models and variants, and write the table of results."""
-    parser, root, known = people_parser(), hub.shipped(""), {}
+    parser, root = people_parser(), hub.shipped("")
     for pattern in ("*", f"{VARIANTS}/*"):
         for folder in sorted(file.parent for file in root.glob(f"{pattern}/{hub.CONFIG}")):
-            name = folder.relative_to(root).as_posix()
-            print(name)
+            print(folder.relative_to(root).as_posix())
             measured = synthetic.evaluate_people(_open(folder, device), parser, people)
-            print(results.keep(measured, folder / "metrics.json"))
-            known[name] = json.loads((folder / "metrics.json").read_text())  # may be an earlier one, of more people
-    known = {name: measured for name, measured in known.items() if "people" in measured}
-    out = out or hub.shipped("RESULTS.md")
-    write_file(out, results.markdown(known).encode())
-    print(f"written to {out}")
+            print(results.keep(measured, folder / "metrics.json"))  # an earlier one of more people stays
+    print(f"written to {results.write_table(root, out)}")
 
 
 def _open(folder: Path, device: str) -> NTED:
