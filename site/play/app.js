@@ -203,7 +203,7 @@ function bars(shares, o) {
 
 /** Let every control say what the state is. */
 function controls() {
-  for (const button of $("poses").children) button.setAttribute("aria-pressed", button.value === state.pose);
+  for (const button of $("poses").children) button.setAttribute("aria-pressed", button.value === state.pose && untouched());
   for (const [id, chosen] of [["people", state.person], ["donors", state.donor]]) {
     [...$(id).children].forEach((button, i) => {
       button.setAttribute("aria-checked", i === chosen);
@@ -333,7 +333,7 @@ async function open(name) {
 
 async function start() {
   const names = await (await fetch("models.json")).json();
-  $("model").replaceChildren(...names.map((name) => new Option(name)));
+  $("model").replaceChildren(...names.map((name, i) => new Option(i ? `${name}, finer and slower` : name, name)));
   $("models").hidden = names.length < 2;
   $("model").onchange = () => open($("model").value);
   $("operation").onchange = showMaps;
