@@ -27,7 +27,7 @@ from nted_lite.checkpoint import load_model
 from nted_lite.control import Refinement, exchange, select, select_pure, wear
 from nted_lite.evaluation.held_out import held_out
 from nted_lite.evaluation.people import swap_error
-from nted_lite.evaluation.tables import Rows, append, interval, intervals, table
+from nted_lite.evaluation.tables import Rows, append, intervals, ratios, table
 from nted_lite.features import people_parser
 from nted_lite.images import write_file
 from nted_lite.model import NTED
@@ -59,11 +59,9 @@ def measure(model: NTED, parser: nn.Module, people: int, split: str, batch: int)
             seconds[way] += time.process_time() - start + shared
             append(rows, way, swap_error(worn.image, test))
         append(rows, "drawn in it", swap_error(model.render(test.pose, model.extract(test.dressed)).image, test))
-    errors = {way: {side: torch.cat(values) for side, values in sides.items()} for way, sides in rows.items()}
     return {
         "people": people, "split": split, "size": [model.config.height, model.config.width], "swap": intervals(rows),
-        **{f"{way} / {base}": {side: interval(errors[way][side], of=errors[base][side]) for side in errors[way]}
-           for way, base in RATIOS},
+        **{f"{way} / {base}": ratios(rows, way, base) for way, base in RATIOS},
         "seconds": {way: {"in batches": taken / people} for way, taken in seconds.items()}, "batch": batch,
     }  # fmt: skip
 

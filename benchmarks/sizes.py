@@ -22,7 +22,7 @@ from nted_lite.control import wear
 from nted_lite.evaluation.held_out import held_out
 from nted_lite.evaluation.measures import feature_distance, frechet, pooled
 from nted_lite.evaluation.people import pattern_match, similarity, swap_error
-from nted_lite.evaluation.tables import Rows, append, interval, intervals, table
+from nted_lite.evaluation.tables import Rows, append, intervals, ratios, table
 from nted_lite.features import people_parser
 from nted_lite.images import write_file
 from nted_lite.model import NTED
@@ -52,17 +52,10 @@ def measure(large: NTED, small: NTED, parser: nn.Module, people: int, split: str
             append(tables["features"], row, {"pooled": pooled(features)})
         append(tables["features"], "truth", {"pooled": pooled(truth)})
     seen = {row: torch.cat(values["pooled"]) for row, values in tables.pop("features").items()}
-    joined = {
-        title: {row: {name: torch.cat(v) for name, v in columns.items()} for row, columns in rows.items()}
-        for title, rows in tables.items()
-    }
     return {
         "people": people, "split": split, "size": list(size),
         **{name: intervals(rows) for name, rows in tables.items()},
-        f"{LARGE} / {SMALL}": {
-            title: {name: interval(rows[LARGE][name], of=rows[SMALL][name]) for name in rows[LARGE]}
-            for title, rows in joined.items()
-        },
+        f"{LARGE} / {SMALL}": {title: ratios(rows, LARGE, SMALL) for title, rows in tables.items()},
         "frechet": {row: frechet(seen[row], seen["truth"]) for row in (LARGE, SMALL)},
     }  # fmt: skip
 

@@ -57,6 +57,11 @@ def intervals(rows: Rows) -> dict[str, dict[str, Interval]]:
     return {row: {name: interval(torch.cat(v)) for name, v in columns.items()} for row, columns in rows.items()}
 
 
+def ratios(rows: Rows, row: str, base: str) -> dict[str, Interval]:
+    """Each measure of a row as a multiple of the same measure of another row, over the same people."""
+    return {name: interval(torch.cat(values), of=torch.cat(rows[base][name])) for name, values in rows[row].items()}
+
+
 def shares(rows: Rows) -> dict[str, dict[str, Interval]]:
     """Each measure's share of the sum of all measures of its row, over all pictures."""
     joined = {row: {name: torch.cat(v) for name, v in columns.items()} for row, columns in rows.items()}

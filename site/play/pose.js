@@ -151,7 +151,7 @@ function limbNearness(out, [ax, ay], [bx, by], height, width) {
     for (let x = 0; x < width; x++) {
       const t = Math.min(Math.max(((x - ax) * dx + (y - ay) * dy) / length, 0), 1);
       const [ex, ey] = [x - ax - t * dx, y - ay - t * dy];
-      out[y * width + x] = Math.exp(-Math.sqrt(ex * ex + ey * ey) / scale);
+      out[y * width + x] = Math.exp(-Math.sqrt(ex * ex + ey * ey) / scale); // Math.hypot is several times slower
     }
   }
 }
