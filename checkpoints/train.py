@@ -148,7 +148,10 @@ def card(name: str, run: Path) -> str:
     adversary = start if "adversarial" in weights else ""
     changes = checkpoint.differences(vars(preset_of(name).train), vars(TrainConfig(**train)))
     changes = [re.sub(r"(?:\w+\.)*(\w+): .* -> ", lambda m: f"--{m[1].replace('_', '-')} ", line) for line in changes]
-    if record["init"] and "--init" not in QUEUE[name]:
+    words = command(name)
+    if record["init"] and "--init" in words:  # perhaps it began with another run's weights
+        words[words.index("--init") + 1] = record["init"]
+    elif record["init"]:
         changes.append(f"--init {record['init']}")
     own = measured["similarity"]["model"]
     rows, height = "".join(f"| `{key}` | {value} |\n" for key, value in config.items()), measured["size"][0]
@@ -164,7 +167,7 @@ license: mit
 **Trained on** synthetic people (`nted_lite.people`, split `train`), rendered on the fly, never the same pair twice.
 {steps_done(name) or train["steps"]:,} steps of {train["pairs"]} pairs, each in both directions.
 
-**Train it again**: `{" ".join(command(name, *changes))}`
+**Train it again**: `{" ".join([*words, *changes])}`
 
 **Learning rate** {train["lr"]:g}. **Losses**: {losses}. {adversary}
 
