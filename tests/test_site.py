@@ -200,6 +200,33 @@ def test_play_fits_the_screen(play, width, scheme):
     assert (int(re.findall(r"\d+", paper)[0]) < 128) == (scheme == "dark")
 
 
+def test_play_with_a_finger(address, chromium):
+    """A finger beside a joint takes the nearest, without scrolling; the picture stays in view over the sliders."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+        page = (browser := chromium(playwright)).new_context(**phone).new_page()
+        page.goto(f"{address}/play/index.html")
+        page.wait_for_function(f"{DRAWN} > 0", timeout=120_000)
+        wrist = page.locator("#puppet [aria-label^='right wrist']")
+        before, box = float(wrist.get_attribute("cx")), wrist.bounding_box()
+        x, y = box["x"] - 10, box["y"] + box["height"] + 8  # lower left of the dot
+        touch = page.context.new_cdp_session(page)
+        touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x - 30, "y": y - 60}]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        page.wait_for_function("document.querySelector('#unknown').textContent.includes('invented')")
+        assert float(wrist.get_attribute("cx")) < before
+        assert page.evaluate("scrollY") == 0
+
+        page.locator("input[name=top]").evaluate("e => e.scrollIntoView()")
+        picture, slider = page.locator("#generated").bounding_box(), page.locator("input[name=top]").bounding_box()
+        assert picture["y"] >= 0
+        assert picture["y"] + picture["height"] <= slider["y"] <= 844
+        browser.close()
+
+
 def test_play_with_the_keyboard_alone(play):
     page = play()
     joint = page.locator("#puppet [aria-label^='left wrist']")

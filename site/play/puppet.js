@@ -4,6 +4,7 @@ import { COLOURS, JOINTS, LIMBS } from "./pose.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const BODY = 14; // eyes and ears, the joints from here on, are small
+const REACH = { touch: 28, mouse: 14, pen: 14 }; // pixels of the screen between a pointer and the joint that it takes
 const FOLLOWERS = {
   0: [14, 15, 16, 17], 1: [0, 14, 15, 16, 17], 2: [3, 4], 3: [4], 5: [6, 7], 6: [7], 8: [9, 10], 9: [10],
   11: [12, 13], 12: [13],
@@ -24,13 +25,13 @@ export class Puppet {
     svg.replaceChildren();
     const scale = height / 64;
     this.lines = LIMBS.map((_, limb) => this.add("line", { stroke: colour(limb), style: `stroke-width: ${1.1 * scale}` }));
-    this.circles = JOINTS.map((name, joint) => {
-      const reach = this.add("circle", { class: "reach", r: (joint < BODY ? 2.4 : 1.1) * scale });
-      const dot = this.add("circle", { r: (joint < BODY ? 1.2 : 0.6) * scale, fill: colour(joint), tabindex: 0, role: "button" });
-      for (const circle of [reach, dot]) circle.addEventListener("pointerdown", (event) => this.take(event, joint, dot));
+    this.dots = JOINTS.map((name, joint) => {
+      const r = (joint < BODY ? 1.2 : 0.6) * scale;
+      const dot = this.add("circle", { r, fill: colour(joint), tabindex: 0, role: "button" });
       dot.addEventListener("keydown", (event) => this.key(event, joint));
-      return [reach, dot];
+      return dot;
     });
+    svg.parentElement.onpointerdown = (event) => this.take(event);
     svg.onpointermove = (event) => this.drag(event);
     svg.onpointerup = svg.onpointercancel = () => (this.held = null);
   }
@@ -49,20 +50,26 @@ export class Puppet {
       const [[x1, y1], [x2, y2]] = [keypoints[a], keypoints[b]];
       for (const [name, value] of Object.entries({ x1, y1, x2, y2 })) line.setAttribute(name, value);
     });
-    this.circles.forEach((circles, joint) => {
+    this.dots.forEach((dot, joint) => {
       const [x, y] = keypoints[joint];
-      for (const circle of circles) {
-        circle.style.display = visible[joint] ? "" : "none";
-        circle.setAttribute("cx", x);
-        circle.setAttribute("cy", y);
-      }
-      circles[1].setAttribute("aria-label", `${JOINTS[joint]}, column ${Math.round(x)}, row ${Math.round(y)}`);
+      dot.style.display = visible[joint] ? "" : "none";
+      dot.setAttribute("cx", x);
+      dot.setAttribute("cy", y);
+      dot.setAttribute("aria-label", `${JOINTS[joint]}, column ${Math.round(x)}, row ${Math.round(y)}`);
     });
   }
 
-  take(event, joint, dot) {
+  /** Take the joint nearest to the pointer, if one is in reach. */
+  take(event) {
+    const distances = this.dots.map((dot) => {
+      const { left, right, top, bottom, width } = dot.getBoundingClientRect(); // all zero if the joint is hidden
+      return width ? Math.hypot(event.clientX - (left + right) / 2, event.clientY - (top + bottom) / 2) : Infinity;
+    });
+    const nearest = Math.min(...distances);
+    if (nearest > REACH[event.pointerType]) return;
+    const joint = distances.indexOf(nearest);
     event.preventDefault();
-    dot.focus({ preventScroll: true });
+    this.dots[joint].focus({ preventScroll: true });
     this.svg.setPointerCapture(event.pointerId);
     this.held = { joint, x: event.clientX, y: event.clientY };
     this.grabbed();
