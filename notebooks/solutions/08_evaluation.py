@@ -138,6 +138,14 @@ def skill(answer, photo, truth):  # noqa: F811
     return reduce(1 - (left + 1e-6) / (before + 1e-6), "b c h w -> b", "mean")
 
 
+# %% exercise-2: mistake, the square of a ratio of absolute errors
+
+
+def skill(answer, photo, truth):  # noqa: F811
+    left, before = (reduce((image - truth).abs(), "b c h w -> b", "mean") for image in (answer, photo))
+    return 1 - (left / before) ** 2
+
+
 # %% exercise-3: solution
 
 
@@ -215,6 +223,15 @@ def difference(a, b, draws=2000):
     better, random = b - a, np.random.default_rng(0)
     means = better[random.integers(len(better), size=(draws, len(better)))].mean(axis=1)
     return better.mean(), *np.percentile(means, [2.5, 97.5])
+
+
+# %% exercise-4: mistake, an interval of 98 %
+
+
+def difference(a, b, draws=2000):  # noqa: F811
+    better, random = b - a, np.random.default_rng(0)
+    means = better[random.integers(len(better), size=(draws, len(better)))].mean(axis=1)
+    return better.mean(), *np.percentile(means, [1, 99])
 
 
 # %% exercise-4: mistake, both models draw people of their own

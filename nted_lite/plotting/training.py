@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch import Tensor
 
 from nted_lite.images import picture
@@ -150,15 +151,22 @@ def show_live(history: Mapping[str, Sequence[float]], grid: Tensor, maps: Tensor
     right.tick_params(length=0)
     for side in right.spines.values():
         side.set_visible(False)
+    if maps is not None:
+        parts = [Patch(color=colour, label=part) for part, colour in PART_COLOURS.items()]
+        figure.legend(handles=parts, loc="outside lower right", ncols=len(parts), fontsize=7, frameon=False,
+                      handlelength=1, handletextpad=0.4, columnspacing=0.9)  # fmt: skip
     return figure
 
 
 def _losses(axes: Axes, history: Mapping[str, Sequence[float]]) -> None:
     """Every loss divided by its first value is hard to read; a logarithmic axis shows all of them."""
     over = max(1, len(history["step"]) // 40)
-    for number, (name, values) in enumerate(item for item in history.items() if item[0] != "step"):
+    colours = ("C0", "C1", "C2", "C3", INK, PART_COLOURS["hair"], PALE)  # the adversary's losses come last
+    losses = [item for item in history.items() if item[0] != "step"]
+    for number, (name, values) in enumerate(losses):
         line = "-" if number < 4 else "." if name == "r1" else "--"  # R1: one step in many
-        axes.plot(history["step"], smoothed(values, over), line, color=f"C{number}", linewidth=1.3, label=name)
+        style = {"color": colours[number % len(colours)], "linewidth": 1.3, "label": name}
+        axes.plot(history["step"], smoothed(values, over), line, **style)
     axes.set(yscale="log", xlabel="step", title="losses, with their weights")
     if len(history) > 1 and history["step"]:
         axes.legend(frameon=False, fontsize=7, ncols=2)
