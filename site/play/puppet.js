@@ -4,7 +4,7 @@ import { COLOURS, JOINTS, LIMBS } from "./pose.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const BODY = 14; // eyes and ears, the joints from here on, are small
-const REACH = { touch: 28, mouse: 14, pen: 14 }; // pixels of the screen between a pointer and the joint that it takes
+const REACH = { finger: 28, mouse: 14 }; // pixels of the screen between a pointer and the joint that it takes
 const FOLLOWERS = {
   0: [14, 15, 16, 17], 1: [0, 14, 15, 16, 17], 2: [3, 4], 3: [4], 5: [6, 7], 6: [7], 8: [9, 10], 9: [10],
   11: [12, 13], 12: [13],
@@ -66,7 +66,7 @@ export class Puppet {
       return width ? Math.hypot(event.clientX - (left + right) / 2, event.clientY - (top + bottom) / 2) : Infinity;
     });
     const nearest = Math.min(...distances);
-    if (nearest > REACH[event.pointerType]) return;
+    if (nearest > (event.pointerType === "touch" ? REACH.finger : REACH.mouse)) return;
     const joint = distances.indexOf(nearest);
     event.preventDefault();
     this.dots[joint].focus({ preventScroll: true });
