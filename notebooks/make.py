@@ -43,7 +43,8 @@ def execute(notebook: "NotebookNode", profile: str = "cpu", timeout: int = 3600)
     client = NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", record_timing=False, coalesce_streams=True, resources=place
     )
-    return client.execute(env={**os.environ, "NTED_PROFILE": profile})
+    quiet = {"TQDM_DISABLE": "1"}  # a progress bar would be saved as it began, at 0 %
+    return client.execute(env={**os.environ, **quiet, "NTED_PROFILE": profile})
 
 
 def normalise(notebook: "NotebookNode") -> "NotebookNode":

@@ -52,14 +52,6 @@ def test_heat_ends_at_its_limits():
     assert shown[0, :, 0, 0].min() > 0.9 and shown[0, :, 0, 3].max() < -0.9
 
 
-def test_a_tint_stays_inside_its_mask(people):
-    mask = torch.zeros(2, 64, 44, dtype=torch.bool)
-    mask[0, :10] = True
-    shown = figures.tinted(people, mask, "#000000", strength=1.0)
-    assert (shown[0, :, :10] == -1).all()
-    assert torch.equal(shown[0, :, 10:], people[0, :, 10:]) and torch.equal(shown[1], people[1])
-
-
 def test_regions_have_their_names_and_colours():
     assert tuple(figures.REGION_COLOURS) == REGIONS
     shown = figures.region_pictures(torch.arange(len(REGIONS))[None, None])

@@ -47,7 +47,7 @@ def show_descent(losses: Mapping[str, Sequence[float]], coefficients: Mapping[st
     curves.legend(frameon=False)
     values = np.stack([a.cpu().numpy() for a in coefficients.values()])
     seaborn.heatmap(
-        values, ax=panel, cmap="vlag", center=0.5, vmin=-0.25, vmax=1.25, linewidths=0.5,
+        values, ax=panel, cmap="Blues", vmin=min(0, values.min()), vmax=max(1, values.max()), linewidths=0.5,
         yticklabels=list(coefficients), cbar_kws={"label": "coefficient", "ticks": [0, 0.5, 1]},
     )  # fmt: skip
     panel.tick_params(left=False, bottom=False, labelrotation=0)

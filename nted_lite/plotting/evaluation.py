@@ -97,12 +97,6 @@ def show_maps(
     return figure
 
 
-def tinted(image: Tensor, mask: Tensor, colour: str = SAND, strength: float = 0.75) -> Tensor:
-    """Pictures with a mask painted over them. b 3 h w in -1..1, b h w bool -> b 3 h w"""
-    paint = rearrange(torch.tensor(to_rgb(colour), device=image.device) * 2 - 1, "c -> 1 c 1 1")
-    return torch.where(mask[:, None], torch.lerp(image, paint, strength), image)
-
-
 def region_pictures(regions: Tensor) -> Tensor:
     """Numbers of regions in the colours of REGION_COLOURS. b h w -> b 3 h w in -1..1"""
     palette = torch.tensor([to_rgb(colour) for colour in REGION_COLOURS.values()], device=regions.device)
