@@ -35,7 +35,7 @@ from nted_lite.variants import VARIANTS, Variant, load
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED, RUNS = ROOT / "checkpoints", ROOT / "build" / "zoo"
 TWICE = ("full", "no-reconstruction", "concatenated")
-"""Variants that are trained with a second seed, too"""
+"""Variants that are trained with a second seed, too; only the measures and curves of that training ship"""
 
 QUEUE = {
     "people-parser": ["train-parser"],
@@ -105,6 +105,8 @@ def ship(name: str, people: int = 1024) -> None:
     (folder / "metrics.json").write_text(json.dumps(measured, indent=2) + "\n")
     (folder / "README.md").write_text(card(name, run))
     write_table(SHIPPED)
+    if name.endswith("-seed-1"):
+        (folder / "model.safetensors").unlink()
     (run / SHIPPED_MARK).touch()
 
 
@@ -153,6 +155,11 @@ def card(name: str, run: Path) -> str:
         words[words.index("--init") + 1] = record["init"]
     elif record["init"]:
         changes.append(f"--init {record['init']}")
+    changes = [change for change in changes if change.split()[0] not in words]
+    ships = f'`NTED.from_pretrained("checkpoints/{name}")`, weights stored in bfloat16'
+    made = f"`nted-lite evaluate --checkpoint checkpoints/{name}`"
+    if name.endswith("-seed-1"):
+        ships, made = "a second training, of which only the measures ship", "`make zoo`"
     own = measured["similarity"]["model"]
     rows, height = "".join(f"| `{key}` | {value} |\n" for key, value in config.items()), measured["size"][0]
     return f"""---
@@ -162,7 +169,7 @@ license: mit
 
 # {name.rpartition("/")[2]}
 
-`NTED.from_pretrained("checkpoints/{name}")`: {height}x{measured["size"][1]} pixels, weights stored in bfloat16.
+{height}x{measured["size"][1]} pixels; {ships}.
 
 **Trained on** synthetic people (`nted_lite.people`, split `train`), rendered on the fly, never the same pair twice.
 {steps_done(name) or train["steps"]:,} steps of {train["pairs"]} pairs, each in both directions.
@@ -173,7 +180,7 @@ license: mit
 
 **How good**: on {measured["people"]:,} pairs of people it has never seen, PSNR {own["psnr"]["mean"]:.2f} dB and SSIM
 {own["ssim"]["mean"]:.3f}; everything measured is in [`metrics.json`](metrics.json), made by
-`nted-lite evaluate --checkpoint checkpoints/{name}`.
+{made}.
 
 | configuration | |
 |---|---|

@@ -191,7 +191,7 @@ VARIANTS = {
 
 
 def trained(folder: Path | None = None) -> dict[str, Path]:
-    """The variants that have been trained and measured, in the order of VARIANTS.
+    """The variants that have been trained and measured, in the order of VARIANTS. (Of second seeds, no weights ship.)
 
     folder   where to look; None: in checkpoints/variants
     returns  name, optionally followed by `-seed-1` -> its folder

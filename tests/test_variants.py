@@ -121,12 +121,10 @@ def test_trained_are_those_that_are_measured(tmp_path):
     assert trained(tmp_path)["k-4"] == tmp_path / "k-4" and trained(tmp_path / "nothing there") == {}
 
 
-@pytest.mark.parametrize("name", trained())
+@pytest.mark.parametrize("name", [name for name in trained() if not name.endswith("-seed-1")])
 def test_what_ships_is_what_its_name_says(name):
     """The weights load, and the configuration is that of the variant today."""
-    assert load(trained()[name]).config == VARIANTS[name.removesuffix("-seed-1")].network(
-        VARIANTS[name.removesuffix("-seed-1")].model
-    ).config
+    assert load(trained()[name]).config == VARIANTS[name].network(VARIANTS[name].model).config
 
 
 def test_a_row_of_the_table(tmp_path):

@@ -58,6 +58,19 @@ def test_a_short_run_of_a_job(zoo, monkeypatch, tmp_path, name):
     assert "Looked at: blurry." in zoo["card"](name, out)
 
 
+@pytest.mark.slow
+def test_of_a_second_seed_only_the_measures_ship(zoo, monkeypatch, tmp_path):
+    name = "variants/full-seed-1"
+    words = zoo["command"](name, "--steps", "1", *TINY)
+    words[words.index("--out") + 1] = tmp_path / "runs" / name
+    run(monkeypatch, words)
+    zoo["ship"](name, people=8)
+    folder = tmp_path / "checkpoints" / name
+    assert sorted(f.name for f in folder.iterdir()) == ["README.md", "config.json", "curves.json", "metrics.json"]
+    text = (folder / "README.md").read_text()
+    assert "only the measures ship" in text and "from_pretrained" not in text and text.count("--seed 1") == 1
+
+
 def test_curves_are_means_of_what_was_logged(zoo, tmp_path):
     """At most so many points, none of the log lost; a run that was resumed from a checkpoint is logged once."""
     with SummaryWriter(tmp_path / "log") as first:

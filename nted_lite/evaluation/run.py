@@ -63,7 +63,7 @@ def _all(people: int, device: str, out: Path | None) -> None:
     """Measure all shipped models and variants, and write the table of results."""
     parser, root = people_parser(), hub.shipped("")
     for pattern in ("*", f"{VARIANTS}/*"):
-        for folder in sorted(file.parent for file in root.glob(f"{pattern}/{hub.CONFIG}")):
+        for folder in sorted(file.parent for file in root.glob(f"{pattern}/{hub.WEIGHTS}")):
             print(folder.relative_to(root).as_posix())
             measured = synthetic.evaluate_people(_open(folder, device), parser, people)
             print(results.keep(measured, folder / "metrics.json"))  # an earlier one of more people stays

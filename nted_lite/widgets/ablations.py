@@ -14,6 +14,7 @@ from nted_lite.people import SPLITS, pairs, render, sample_people, sample_poses
 from nted_lite.plotting.ablations import show_case
 from nted_lite.plotting.base import texture_parts
 from nted_lite.variants import COLUMNS, VARIANTS, load, measures, trained
+from nted_lite.weights.hub import WEIGHTS
 from nted_lite.widgets.panel import Panel
 
 
@@ -31,13 +32,14 @@ class AblationBrowser(Panel):
     """Controls for the variant, the person and the pose; the pictures and maps; the variant's row of the table.
 
     people    number of test people, and of their poses, to choose from
-    variants  name -> folder; the default is every variant that has been trained
+    variants  name -> folder; the default is every variant that has been trained and ships with its weights
 
     Raises ValueError if there are none. `made` is the generated image, 3 h w.
     """
 
     def __init__(self, people: int = 24, variants: Mapping[str, Path] | None = None):
-        self.variants = trained() if variants is None else variants
+        shipped = {name: folder for name, folder in trained().items() if (folder / WEIGHTS).is_file()}
+        self.variants = shipped if variants is None else variants
         if not self.variants:
             raise ValueError("no variant has been trained yet; `python checkpoints/train.py variants/full` trains one")
         self.row = ipywidgets.HTML()
