@@ -80,15 +80,13 @@ def fuse(reference: Textures, garment: Textures, coefficients: Sequence[Tensor])
     return Textures(vectors, reference.extraction)
 
 
-def area_of(parser: nn.Module, image: Tensor, part: str, least: float = 0.3) -> Tensor:
+def area_of(parser: nn.Module, image: Tensor, part: str, least: float | None = None) -> Tensor:
     """Where a parser sees a part.
 
     parser   its `parse(image).parts` are logits of PARTS, b 8 h w: `features.PeopleParser` or `clothes.ClothesParser`
     image    b 3 h w   about -1..1
     part     one of PARTS, or a group of them: "skin" is face, arms and legs. Raises ValueError otherwise
-    least    probability from which on a pixel counts, 0..1. The default was chosen on the validation split of the
-             synthetic people: a generated garment is often too vague for a parser to be sure of it, and the textures
-             that paint only what it misses would stay behind
+    least    probability from which on a pixel counts, 0..1; None: where no other part is more likely
     returns  b h w bool
     """
     names = GROUPS.get(part, (part,))
@@ -96,6 +94,8 @@ def area_of(parser: nn.Module, image: Tensor, part: str, least: float = 0.3) -> 
         raise ValueError(f"no part {part!r}; there are {', '.join(dict.fromkeys((*GROUPS, *PARTS)))}")
     logits = parser.parse(image.clamp(-1, 1)).parts
     index = torch.tensor([PARTS.index(name) for name in names], device=logits.device)
+    if least is None:
+        return torch.isin(logits.argmax(dim=1), index)
     return reduce(logits.softmax(dim=1)[:, index], "b p h w -> b h w", "sum") >= least
 
 
@@ -118,6 +118,9 @@ class Refinement:
     """a texture is dominant in an area if its mean share there is at least `threshold / k`; as in the paper"""
     parse_every: int = 4
     """steps after which the garment is looked for again in the generated image; in the paper 50"""
+    least: float = 0.3
+    """probability from which on a pixel belongs to the garment: a generated garment is often too vague for a parser to
+    be sure of it, and whatever it misses would be maintained instead of edited"""
 
 
 @torch.no_grad()
@@ -147,14 +150,14 @@ def refine(
     the paper: coefficients stay within 0..1, because the renderer knows no textures beyond those of the two people.
     """
     reference, garment = (rendering.image for rendering in renderings)
-    worn = [area_of(parser, image, part) for image in (reference, garment)]
+    worn = [area_of(parser, image, part, how.least) for image in (reference, garment)]
     coefficients = [a.clone().requires_grad_() for a in coefficients]
     adam = torch.optim.Adam(coefficients, how.lr)
     for step in range(how.steps):
         with torch.enable_grad():
             now = model.render(pose, fuse(*textures, coefficients))
             if step % how.parse_every == 0:
-                made = area_of(parser, now.image.detach(), part)
+                made = area_of(parser, now.image.detach(), part, how.least)
                 outside, inside = ~(worn[0] | worn[1] | made), worn[1]
                 kept, wanted = _masked(features, reference, outside), _masked(features, garment, inside)
             maintain = _distance(_masked(features, now.image, outside), kept, outside)
