@@ -27,7 +27,8 @@ of the test split; mean ± half of the 95 % bootstrap interval over people. A co
 - *transport*: share of a pixel's texture that comes from the right part of the body, best operation.
 - *six groups*, *eight parts*: mean IoU of the entities with the ground truth (skin is one group), best operation.
 - *swap*: error after exchanging the top, inside the garment and outside it, as a multiple of the bound: the error that
-  the model has from a photo of the person in that top. 1 is the best to hope for.
+  the model has from a photo of the person in that top. 1 is the best to hope for. Compare models of similar PSNR only:
+  one that draws every top badly has an easy bound.
 - *FD*: Frechet distance to training people in the people parser's features.
 """
 
