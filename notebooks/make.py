@@ -5,8 +5,8 @@
     python notebooks/make.py --badges   runs nothing: links to Colab follow the repository's address in pyproject.toml
 
 A notebook is run in a fresh process from its first cell to its last. What differs between two equal runs is taken out
-before it is saved: times, random ids, addresses in memory, messages on stderr. `nbclient` and `nbformat` come with the
-extra `test`.
+before it is saved: times, random ids, addresses in memory, messages on stderr; and progress bars. `nbclient` and
+`nbformat` come with the extra `test`.
 """
 
 import json
@@ -43,8 +43,7 @@ def execute(notebook: "NotebookNode", profile: str = "cpu", timeout: int = 3600)
     client = NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", record_timing=False, coalesce_streams=True, resources=place
     )
-    quiet = {"TQDM_DISABLE": "1"}  # a progress bar would be saved as it began, at 0 %
-    return client.execute(env={**os.environ, **quiet, "NTED_PROFILE": profile})
+    return client.execute(env={**os.environ, "NTED_PROFILE": profile})
 
 
 def normalise(notebook: "NotebookNode") -> "NotebookNode":
@@ -55,12 +54,17 @@ def normalise(notebook: "NotebookNode") -> "NotebookNode":
         folded = {name: True for name, on in cell.metadata.get("jupyter", {}).items() if name in FOLDED and on}
         cell.metadata = kept | ({"jupyter": folded} if folded else {})
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [output for output in cell.outputs if not _of_the_moment(output)]
             for shown in (output.data for output in cell.outputs if "text/plain" in output.get("data", {})):
                 shown["text/plain"] = re.sub(r" at 0x[0-9a-f]+>", ">", shown["text/plain"])
     widgets = {key: value for key, value in notebook.metadata.items() if key == "widgets"}
     notebook.metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE, **widgets}
     return _renumbered(notebook)
+
+
+def _of_the_moment(output: "NotebookNode") -> bool:
+    """Whether an output is a message on stderr or a progress bar, which would be saved as it began, at 0 %."""
+    return output.get("name") == "stderr" or bool(re.search(r"\b0%\|", output.get("data", {}).get("text/plain", "")))
 
 
 def _renumbered(notebook: "NotebookNode") -> "NotebookNode":

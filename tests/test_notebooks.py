@@ -199,6 +199,14 @@ def test_addresses_in_memory_go():
     assert kept.outputs[0].data["text/plain"] == "<a.Widget object>"
 
 
+def test_progress_bars_go():
+    cell = nbformat.v4.new_code_cell("tqdm")
+    bar, picture = "train:   0%|          | 0/2 [00:00<?, ?8 people/s]", "<Figure size 900x300 with 1 Axes>"
+    cell.outputs = [nbformat.v4.new_output("display_data", {"text/plain": text}) for text in (bar, picture)]
+    (kept,) = normalise(nbformat.v4.new_notebook(cells=[cell])).cells
+    assert [output.data["text/plain"] for output in kept.outputs] == [picture]
+
+
 def test_badges_follow_the_address_of_the_repository(tmp_path):
     root, kept, fork = FOLDER.parent, PATHS[0], "someone/my.fork"
     (tmp_path / "notebooks").mkdir()
