@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import seaborn
 import torch
 import torch.nn.functional as F
 from einops import reduce
@@ -99,7 +100,7 @@ def show_curves(curves: Mapping[str, Mapping], losses: Sequence[str], window: in
     """
     figure = Figure(figsize=(8.8, 2.9), dpi=DPI, facecolor=PAPER, layout="constrained")
     panels = figure.subplots(1, len(losses), squeeze=False)[0]
-    colours = [PART_COLOURS[part] for part in ("top", "shoes", "bottom", "face", "hair", "arms", "background")]
+    colours = [seaborn.color_palette("colorblind")[number] for number in (0, 1, 2, 4, 9, 8, 7)]
     for panel, loss in zip(panels, losses, strict=True):
         for number, (name, logged) in enumerate(curves.items()):
             if loss in logged:
@@ -107,7 +108,7 @@ def show_curves(curves: Mapping[str, Mapping], losses: Sequence[str], window: in
                 mean = F.avg_pool1d(value[None], window, 1, window // 2, count_include_pad=False)[0]
                 colour = colours[number % len(colours)]
                 panel.plot(step, value, color=colour, linewidth=0.6, alpha=0.35)
-                panel.plot(step, mean, color=colour, linewidth=1.6, label=name)
+                panel.plot(step, mean, color=colour, linewidth=1.6, label=name, zorder=3 - 0.1 * number)  # first on top
         panel.set(title=loss, xlabel="step", ylim=(0, None))
     handles = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels())}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
