@@ -48,6 +48,8 @@ class ModelConfig:
     """whether the renderer reads the skeleton encoder's features at every resolution instead of only at 16 rows"""
     fine_pose: bool = False
     """whether the pose map locates limbs to a fraction of a pixel, see `nted_lite.pose.limb_nearness`"""
+    appearance_flow: bool = False
+    """whether the renderer also fetches the photo's own pixels, see `nted_lite.flow`"""
 
     def __post_init__(self):
         _lists_to_tuples(self)
@@ -60,6 +62,8 @@ class ModelConfig:
             raise ValueError(f"textures {self.textures}: the finest resolution cannot have any, so end with 0")
         if not all(size % 2 for size in self.kernels):
             raise ValueError(f"kernels {self.kernels}: use odd sizes; only they preserve the size of the features")
+        if self.appearance_flow and not any(self.textures):
+            raise ValueError(f"textures {self.textures}: appearance_flow needs some")
         if len(self.discriminator_channels) != len(self.channels) + 2:
             raise ValueError(f"discriminator_channels needs {len(self.channels) + 2} widths, at 4, 8, 16 ... rows")
 
@@ -108,6 +112,11 @@ class LossWeights:
     """L1 between features of face crops"""
     adversarial: float = 0.0
     """logistic GAN loss of the generator"""
+    flow: float = 0.0
+    """L1 between the target and the photo's pixels as the appearance flow carries them, at three sizes (not in the
+    paper)"""
+    limbs: float = 0.0
+    """distance of the appearance flow from the photo's limbs, where it starts at the target's (not in the paper)"""
     parts: float = 0.0
     """warm start: cross-entropy of maps with ground-truth parts, for synthetic people only (not in the paper)"""
 
@@ -228,9 +237,13 @@ PRESETS = {
             kernels=(1, 3, 3, 3),
             discriminator_channels=(64, 64, 64, 64, 48, 32),
             renderer_residuals=(0, 1),
+            appearance_flow=True,
             **_PEOPLE,
         ),
-        replace(_PEOPLE_TRAIN, pairs=2, steps=40_000, adversarial_start=30_000),
+        replace(
+            _PEOPLE_TRAIN, pairs=2, steps=40_000, adversarial_start=30_000,
+            weights=replace(_PEOPLE_TRAIN.weights, flow=3.0, limbs=3.0),
+        ),
     ),
     "people-64-k5": Preset(
         replace(_PEOPLE_64, textures=(5, 5, 0)), replace(_PEOPLE_TRAIN, steps=10_000, weights=LossWeights())

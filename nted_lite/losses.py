@@ -8,6 +8,7 @@ from einops import einsum, rearrange, reduce
 from torch import Tensor
 
 from nted_lite import pose
+from nted_lite.flow import carry
 from nted_lite.texture import reconstruct
 
 EYES = (pose.JOINTS.index("right eye"), pose.JOINTS.index("left eye"))
@@ -32,6 +33,45 @@ def attention_reconstruction(
         for e, d in zip(extraction, distribution, strict=True)
     ]
     return torch.stack(errors).mean()
+
+
+def appearance_flow(flow: Tensor, reference: Tensor, target: Tensor, scales: int = 3) -> Tensor:
+    """L1 between the target and the reference's pixels as the flow carries them, summed over full, half, quarter size.
+
+    flow               b 2 h w   see `nted_lite.flow.AppearanceFlow`
+    reference, target  b 3 h w   the same range
+    scales             how many sizes: from a small picture the flow learns where to go, from a large one how exactly
+    returns            scalar
+    """
+    photos, truths = pyramid(reference, scales), pyramid(target, scales)
+    flows = [F.interpolate(flow, size=truth.shape[-2:], mode="area") for truth in truths]
+    errors = [F.l1_loss(carry(*pair), truth) for *pair, truth in zip(photos, flows, truths, strict=True)]
+    return torch.stack(errors).sum()
+
+
+def limb_flow(flow: Tensor, reference_keypoints: Tensor, target_keypoints: Tensor, points: int = 5) -> Tensor:
+    """How far the flow leads from the limbs of the reference, where it starts on the same limbs of the target.
+
+    flow                b 2 h w   see `nted_lite.flow.AppearanceFlow`
+    ..._keypoints       b 18 2    pixels of the h x w image; a limb with a missing joint does not count
+    points              how many points of each limb, from joint to joint
+    returns             scalar: mean of |x| + |y|, where 2 is the whole picture; 0 if nothing counts
+    """
+    size = flow.new_tensor([flow.shape[-1], flow.shape[-2]])
+    along = torch.linspace(0, 1, points, device=flow.device)[:, None]
+
+    def on_limbs(keypoints: Tensor) -> tuple[Tensor, Tensor]:
+        """b 18 2 -> points, b l n 2, -1..1, and whether they are known and inside the image, b l n"""
+        joints = keypoints.to(flow.dtype)[:, torch.tensor(pose.LIMBS, device=flow.device)]
+        there = torch.lerp(joints[:, :, None, 0], joints[:, :, None, 1], along)
+        there = (2 * there + 1) / size - 1
+        known = pose.present(keypoints)[:, torch.tensor(pose.LIMBS, device=flow.device)].all(-1)
+        return there, known[..., None] & (there.abs() < 1).all(-1)
+
+    (start, starts), (end, ends) = on_limbs(target_keypoints), on_limbs(reference_keypoints)
+    found = rearrange(F.grid_sample(flow, start, align_corners=False), "b c l n -> b l n c")
+    counts = starts & ends
+    return ((found - end).abs().sum(-1) * counts).sum() / counts.sum().clamp_min(1)
 
 
 def perceptual(made: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 
+from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from nted_lite.config import POSE_CHANNELS, ModelConfig, model_config
 from nted_lite.encoder import Encoder
+from nted_lite.flow import LEVEL, Descriptor, Photos
 from nted_lite.lists import read_text
 from nted_lite.pose import pose_map
 from nted_lite.renderer import Renderer
@@ -34,6 +36,8 @@ class Textures:
     """b k c each: the neural textures"""
     extraction: tuple[Tensor, ...]
     """b k h w each: the extraction maps, where each texture was averaged; sums to 1 over h w"""
+    photos: Photos | None = None
+    """the photos that they come from, for appearance flow; None for a model without it"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Rendering:
     """b 3 h w, about -1..1"""
     distribution: tuple[Tensor, ...]
     """b k h w each, in the order of the textures; sums to 1 over k"""
+    carried: Tensor | None = None
+    """b 3 h w: the photo's pixels, carried by the appearance flow; None without it"""
+    flow: Tensor | None = None
+    """b s 2 h w: where in photo s each pixel comes from, (x, y), -1..1; None without appearance flow"""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,10 @@ class Transfer:
     """b k h w each, sums to 1 over h w"""
     distribution: tuple[Tensor, ...]
     """b k h w each, sums to 1 over k"""
+    carried: Tensor | None = None
+    """b 3 h w: the reference's pixels, carried by the appearance flow; None without it"""
+    flow: Tensor | None = None
+    """b 1 2 h w: where in the reference each pixel comes from, (x, y), -1..1; None without appearance flow"""
 
 
 class NTED(
@@ -75,6 +87,7 @@ class NTED(
         self.reference_encoder = Encoder(config, inputs=3, extracts=True)
         self.skeleton_encoder = Encoder(config, inputs=POSE_CHANNELS, extracts=False)
         self.renderer = Renderer(config)
+        self.descriptor = Descriptor(config.channels[LEVEL]) if config.appearance_flow else None
 
     def extract(self, reference: Tensor) -> Textures:
         """The neural textures of a photo.
@@ -82,10 +95,15 @@ class NTED(
         reference  b 3 h w   -1..1, of the model's size (ValueError otherwise)
         """
         self._check(reference, 3, "reference")
-        _, found = self.reference_encoder(reference)
+        features, found = self.reference_encoder(reference)
         # The encoder finds (0, 1) fine to coarse; the renderer uses (1, 0) coarse to fine: exactly the reverse.
         vectors, maps = zip(*reversed(found), strict=True)
-        return Textures(vectors, maps)
+        photos = None
+        if self.descriptor is not None:
+            described = self.descriptor(features[LEVEL])
+            one = (rearrange(values, "b ... -> b 1 ...") for values in (reference, described))
+            photos = Photos(*one, shares=vectors[-1].new_ones(len(reference), 1, vectors[-1].shape[1]))
+        return Textures(vectors, maps, photos)
 
     def pose_map(self, keypoints: Tensor, visible: Tensor | None = None) -> Tensor:
         """Draw key points as this model reads them, see `nted_lite.pose.pose_map`: ... 18 2 in pixels -> ... 20 h w"""
@@ -101,13 +119,16 @@ class NTED(
         """
         self._check(pose, POSE_CHANNELS, "pose")
         features, _ = self.skeleton_encoder(pose)
-        return Rendering(*self.renderer(features, textures.vectors, hidden))
+        return Rendering(*self.renderer(features, textures.vectors, hidden, textures.photos))
 
     def forward(self, reference: Tensor, pose: Tensor, hidden: Sequence[Tensor] = ()) -> Transfer:
         """`render(pose, extract(reference))`, with all intermediate textures and maps."""
         textures = self.extract(reference)
         rendering = self.render(pose, textures, hidden)
-        return Transfer(rendering.image, textures.vectors, textures.extraction, rendering.distribution)
+        return Transfer(
+            rendering.image, textures.vectors, textures.extraction, rendering.distribution, rendering.carried,
+            rendering.flow,
+        )  # fmt: skip
 
     def _check(self, image: Tensor, channels: int, name: str) -> None:
         wanted = (channels, self.config.height, self.config.width)
@@ -118,7 +139,8 @@ class NTED(
         """Copy the weights of another model, which may be of fewer rows: a training goes on at a larger size.
 
         returns  the names of this model's tensors that the other has none of the same place and shape for; they stay
-                 as they are. Between two models of the same size every tensor must fit (RuntimeError otherwise).
+                 as they are. Between two models of the same size every tensor must fit (RuntimeError otherwise), except
+                 that a model without appearance flow may be given one.
         """
         more = len(self.config.channels) - len(other.config.channels)
         # The encoders number their levels from the finest, so that 16 rows stand at the end; the renderer begins there.
@@ -129,7 +151,12 @@ class NTED(
         if more:
             ours = self.state_dict()
             theirs = {name: value for name, value in theirs.items() if name in ours and ours[name].shape == value.shape}
-        return self.load_state_dict(theirs, strict=not more).missing_keys
+            return self.load_state_dict(theirs, strict=False).missing_keys
+        new = set(self.state_dict()) - set(theirs) if self.config.appearance_flow else set()
+        new = {name for name in new if name.startswith(("descriptor.", "renderer.flow."))}
+        kept = {name: value for name, value in self.state_dict().items() if name in new}
+        self.load_state_dict(theirs | kept)
+        return sorted(new)
 
     @classmethod
     def from_official(cls, source: "str | Path | dict", config: "str | ModelConfig" = "fashion-256") -> "NTED":

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from nted_lite.config import ModelConfig
+from nted_lite.flow import LEVEL, AppearanceFlow, Photos
 from nted_lite.layers import Activation, EqualConv2d, UpConv2d, blur_kernel, residuals, upsample
 from nted_lite.texture import Distribution
 
@@ -75,22 +76,30 @@ class Renderer(nn.Module):
     features  [b c h w, ...]  of the pose, coarse to fine; without `pose_skips` only the first is used
     textures  b k c each      coarse to fine, two per level with textures, in the order of use
     hidden    b k each, bool  textures that an image must do without, see `Distribution`; empty: none
+    photos                    where the textures come from; only with `appearance_flow`
     returns   b 3 h w         the image, about -1..1 (no final tanh)
               b k h w each    the distribution maps, in the order of the textures
+              b 3 h w         the carried pixels, and
+              b s 2 h w       the flow, see `AppearanceFlow`; both None without it
     """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.stages = nn.ModuleList(Stage(config, level) for level in range(len(config.channels)))
+        self.flow = AppearanceFlow(config) if config.appearance_flow else None
         self.register_buffer("kernel", blur_kernel(gain=4.0), persistent=False)
 
     def forward(
-        self, features: Sequence[Tensor], textures: Sequence[Tensor], hidden: Sequence[Tensor] = ()
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        x, image, maps = features[0], None, []
+        self, features: Sequence[Tensor], textures: Sequence[Tensor], hidden: Sequence[Tensor] = (),
+        photos: Photos | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None, Tensor | None]:  # fmt: skip
+        x, image, maps, levels, carried, flow = features[0], None, [], [], None, None
         for stage, pose in zip(self.stages, features, strict=True):
             now = slice(len(maps), len(maps) + stage.operations)
             x, rgb, distributions = stage(x, textures[now], pose, hidden[now])
             image = rgb if image is None else upsample(image, self.kernel) + rgb
             maps += distributions
-        return image, tuple(maps)
+            levels.append(x)
+        if self.flow is not None:
+            image, carried, flow = self.flow(levels[LEVEL], x, image, maps[-1], photos)
+        return image, tuple(maps), carried, flow

@@ -56,6 +56,11 @@ def generator_losses(
         found["reconstruction"] = weights.reconstruction * losses.attention_reconstruction(
             *maps, examples.reference, target
         )
+    if weights.flow:
+        found["flow"] = weights.flow * losses.appearance_flow(generated.flow[:, 0], examples.reference, target)
+    if weights.limbs:
+        joints = examples.reference_keypoints, examples.target_keypoints
+        found["limbs"] = weights.limbs * losses.limb_flow(generated.flow[:, 0], *joints)
     if weights.pixel:
         found["pixel"] = weights.pixel * F.l1_loss(generated.image, target)
     if weights.perceptual or weights.style:
@@ -105,7 +110,8 @@ class Trainer:
     judge     a discriminator to start from
     network   the class to train: NTED, or a variant of it
 
-    Raises ValueError if the pairs of a step cannot be divided as the configuration says.
+    Raises ValueError if the pairs of a step cannot be divided as the configuration says, or if a loss does not suit the
+    model.
     """
 
     def __init__(
@@ -113,6 +119,8 @@ class Trainer:
         init: NTED | None = None, judge: Discriminator | None = None,
         network: Callable[[ModelConfig], NTED] = NTED,
     ):  # fmt: skip
+        if (config.weights.flow or config.weights.limbs) and not model.appearance_flow:
+            raise ValueError("the losses flow and limbs need a model with appearance_flow")
         self.portion = pairs_of_a_portion(config, accelerator.num_processes)
         self.config, self.source, self.accelerator, self.step = config, source, accelerator, 0
         self.blocks = Blocks(self._draw, config.draw_ahead, background=accelerator.device.type != "cpu")

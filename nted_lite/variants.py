@@ -182,6 +182,8 @@ VARIANTS = {
     "logit-scale-1": Variant("extraction logits as in the paper", replace(FULL, logit_scale=1.0)),
     "no-texture-dropout": Variant("without texture dropout", train=replace(SHORT, texture_dropout=0.0)),
     "no-coordinates": Variant("without coordinates", replace(FULL, coordinates=False)),
+    "appearance-flow": Variant("pixels carried by appearance flow", replace(FULL, appearance_flow=True),
+                               _weights(flow=3.0, limbs=3.0)),
     "no-pose-skips": Variant("the pose enters at 16 rows only", replace(FULL, pose_skips=False)),
     "paper-pose-map": Variant("the published pose map", replace(FULL, fine_pose=False)),
     "l1-only": Variant("pixels only, no features", train=_weights(perceptual=0.0, style=0.0)),

@@ -36,6 +36,8 @@ class Examples:
     """b 20 h w, 0..1: the pose map of the target"""
     target: Tensor
     """b 3 h w, -1..1"""
+    reference_keypoints: Tensor
+    """b 18 2, pixels; -1 -1 for a missing joint"""
     target_keypoints: Tensor
     """b 18 2, pixels; -1 -1 for a missing joint"""
     target_parts: Tensor
@@ -68,6 +70,7 @@ def both_directions(index: Tensor, views: Views, draw: Callable[[Tensor], Tensor
         reference=views.images,
         pose=draw(views.keypoints.flip(0)),
         target=views.images.flip(0),
+        reference_keypoints=views.keypoints,
         target_keypoints=views.keypoints.flip(0),
         target_parts=views.parts.flip(0),
     )
