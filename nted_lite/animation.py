@@ -26,7 +26,7 @@ from nted_lite.images import picture, read_image, reason, warn_of_cuts, write_fi
 from nted_lite.keypoints import AUTO, PoseOptions, read_pose
 from nted_lite.keypoints.files import people_of
 from nted_lite.lists import KEYPOINTS, find_files
-from nted_lite.model import NTED, Textures
+from nted_lite.model import NTED
 from nted_lite.people import SPLITS, View, pairs, render, sample_people, turn, walk
 from nted_lite.pose import stick_figures
 
@@ -123,10 +123,7 @@ def frames(
         portion = slice(start, start + batch)
         pose = model.pose_map(keypoints[portion], None if visible is None else visible[portion])
         b = len(pose)
-        shared = Textures(
-            tuple(repeat(vectors, "1 k c -> b k c", b=b) for vectors in textures.vectors), textures.extraction
-        )
-        generated = model.render(pose.to(device), shared).image.cpu()
+        generated = model.render(pose.to(device), textures.repeat(b)).image.cpu()
         if sheet:
             photo = repeat(reference, "c h w -> b c h w", b=b)
             generated = torch.cat([photo, stick_figures(pose), generated], dim=-1)

@@ -80,7 +80,7 @@ def train_command():
             model: changes to the preset's model
             config: changes to the preset's training
             init: weights to start from: a folder with config.json, a published .pt file, or a hub id (user/name); if
-                that model has fewer rows than the preset, the weights that fit are used, the others start at random
+                that model has fewer rows than the preset, or no appearance flow, what is missing starts at random
             vgg19: file with VGG-19's weights; if omitted, torch hub's cache, downloaded when needed
             device: cpu, cuda, cuda:1, mps; if omitted, the GPU if there is one
             mixed_precision: bf16 or fp16 on GPUs that support it, bf16 on some CPUs
@@ -113,7 +113,7 @@ def train_command():
         if machine.is_main_process:
             if trainer.random:
                 count = f"{len(trainer.random)} of {len(trainer.generator.state_dict())}"
-                print(f"{init} has fewer rows than {preset}: {count} tensors start at random")
+                print(f"{init} does not have all of this model: {count} tensors start at random")
             for line in changed:
                 print(f"changed on resuming at step {trainer.step}: {line}")
             checkpoint.write_record(out, record, trainer.step if changed else None)

@@ -14,7 +14,6 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from nted_lite.entities import GROUPS
-from nted_lite.flow import Photos
 from nted_lite.model import NTED, Rendering, Textures
 from nted_lite.people import PARTS
 
@@ -78,15 +77,7 @@ def fuse(reference: Textures, garment: Textures, coefficients: Sequence[Tensor])
     vectors = tuple(
         torch.lerp(r, g, a[..., None]) for r, g, a in zip(reference.vectors, garment.vectors, coefficients, strict=True)
     )
-    photos = reference.photos
-    if photos is not None:
-        last = coefficients[-1].expand(photos.shares.shape[0], -1)[:, None]
-        shares = torch.cat([photos.shares * (1 - last), garment.photos.shares * last], dim=1)
-        photos = Photos(
-            torch.cat([photos.pixels, garment.photos.pixels], dim=1),
-            torch.cat([photos.descriptors, garment.photos.descriptors], dim=1),
-            shares,
-        )
+    photos = reference.photos and reference.photos.towards(garment.photos, coefficients[-1])
     return Textures(vectors, reference.extraction, photos)
 
 

@@ -38,6 +38,14 @@ class Photos:
     shares: Tensor
     """b s k: how much of each texture of the last operation comes from which photo; sums to 1 over s"""
 
+    def towards(self, other: "Photos", amount: Tensor) -> "Photos":
+        """The photos of both, where each texture's share moves to the others by an amount 0..1: k, or b k."""
+        amount = amount.expand(len(self.shares), -1)[:, None]
+        shares, _ = pack([self.shares * (1 - amount), other.shares * amount], "b * k")
+        pixels, _ = pack([self.pixels, other.pixels], "b * c h w")
+        descriptors, _ = pack([self.descriptors, other.descriptors], "b * d h w")
+        return Photos(pixels, descriptors, shares)
+
 
 def positions(height: int, width: int, like: Tensor) -> Tensor:
     """The centre of each pixel as (x, y), -1..1 from edge to edge, as `grid_sample` counts. -> 2 h w"""

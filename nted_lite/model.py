@@ -9,12 +9,13 @@ Ren et al. (2204.06160), section 3. Notebook 05 arrives at this file.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 
-from einops import rearrange
+import torch
+from einops import rearrange, repeat
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
@@ -38,6 +39,15 @@ class Textures:
     """b k h w each: the extraction maps, where each texture was averaged; sums to 1 over h w"""
     photos: Photos | None = None
     """the photos that they come from, for appearance flow; None for a model without it"""
+
+    def repeat(self, b: int) -> "Textures":
+        """The appearance of one photo, b times: to render it in b poses."""
+
+        def times(values: Iterable[Tensor]) -> tuple[Tensor, ...]:
+            return tuple(repeat(value, "1 ... -> b ...", b=b) for value in values)
+
+        photos = self.photos and Photos(*times(vars(self.photos).values()))
+        return Textures(times(self.vectors), times(self.extraction), photos)
 
 
 @dataclass(frozen=True)
@@ -101,8 +111,8 @@ class NTED(
         photos = None
         if self.descriptor is not None:
             described = self.descriptor(features[LEVEL])
-            one = (rearrange(values, "b ... -> b 1 ...") for values in (reference, described))
-            photos = Photos(*one, shares=vectors[-1].new_ones(len(reference), 1, vectors[-1].shape[1]))
+            all_of_it = torch.ones_like(vectors[-1][..., 0])
+            photos = Photos(*(rearrange(v, "b ... -> b 1 ...") for v in (reference, described, all_of_it)))
         return Textures(vectors, maps, photos)
 
     def pose_map(self, keypoints: Tensor, visible: Tensor | None = None) -> Tensor:

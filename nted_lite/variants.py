@@ -35,7 +35,7 @@ class Shared(NTED):
     def extract(self, reference: Tensor) -> Textures:
         once = super().extract(reference)
         twice = ([value for value in values for _ in range(2)] for values in (once.vectors, once.extraction))
-        return Textures(*map(tuple, twice))
+        return Textures(*map(tuple, twice), once.photos)
 
 
 class EveryPosition(nn.Module):

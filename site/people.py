@@ -125,8 +125,8 @@ def purity(model: NTED, photo: Tensor, seen: View) -> dict[str, list[list[float]
     """
     textures = model.extract(photo[None])
     pose = model.pose_map(seen.keypoints, seen.visible)
-    many = replace(textures, vectors=tuple(repeat(t, "1 k c -> b k c", b=len(pose)) for t in textures.vectors))
-    maps = [rearrange(d, "b k h w -> 1 k (b h) w") for d in model.render(pose, many).distribution]
+    drawn = model.render(pose, textures.repeat(len(pose)))
+    maps = [rearrange(d, "b k h w -> 1 k (b h) w") for d in drawn.distribution]
     found = {}
     for item, parts in PARTS_OF.items():
         mask = torch.isin(seen.parts, torch.tensor([PARTS.index(part) for part in parts]))

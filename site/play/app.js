@@ -121,7 +121,7 @@ async function draw() {
   const people = [state.person, state.donor].map((i) => about.people[i]);
   const weights = amounts(people[0].purity, people[1].purity, state.sliders);
   const pose = poseMap(keypoints, visible, model, model.fine_pose);
-  const { image, distribution } = await model.render(pose, fuse(a.textures, b.textures, weights));
+  const { image, distribution } = await model.render(pose, fuse(a, b, weights));
   paint($("generated").querySelector(".pixels"), toPixels(image));
   shown = { distribution, weights, a, b, image };
   performance.mark("picture");

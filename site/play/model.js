@@ -17,26 +17,30 @@ export class Model {
   }
 
   /**
-   * The neural textures of a photo.
+   * The appearance of a photo.
    *
    * image    Float32Array, 3 h w, -1..1
-   * returns  {textures, extraction}: for each operation k c, and k h w, which sums to 1 over h w
+   * returns  {textures, extraction}: for each operation k c, and k h w, which sums to 1 over h w; if the model has
+   *          appearance flow, also {pixels, descriptors}: the image, and what its positions show
    */
   async extract(image) {
+    const pixels = this.tensor(image.slice(), 3); // the worker takes over what it is given
     const found = await this.extractor.run({ reference: this.tensor(image, 3) });
-    return { textures: this.all(found, "textures"), extraction: this.all(found, "extraction") };
+    return {
+      textures: this.all(found, "textures"), extraction: this.all(found, "extraction"),
+      ...(found.descriptors && { pixels, descriptors: found.descriptors }),
+    };
   }
 
   /**
-   * A person with these textures in this pose.
+   * A person with this appearance in this pose.
    *
-   * pose      Float32Array, 20 h w, as `poseMap` draws it
-   * textures  a mixture made by `fuse`; the worker takes pose and textures over, so they can be used only once
-   * returns   {image, distribution}: 3 h w in -1..1, and for each operation k h w, which sums to 1 over k
+   * pose     Float32Array, 20 h w, as `poseMap` draws it
+   * mixture  made by `fuse`; the worker takes pose and mixture over, so they can be used only once
+   * returns  {image, distribution}: 3 h w in -1..1, and for each operation k h w, which sums to 1 over k
    */
-  async render(pose, textures) {
-    const inputs = Object.fromEntries(textures.map((texture, i) => [`textures_${i}`, texture]));
-    const found = await this.renderer.run({ pose: this.tensor(pose, 20), ...inputs });
+  async render(pose, mixture) {
+    const found = await this.renderer.run({ pose: this.tensor(pose, 20), ...mixture });
     return { image: found.image.data, distribution: this.all(found, "distribution") };
   }
 
@@ -52,16 +56,39 @@ export class Model {
 /**
  * Move from one person's textures towards another's, each by its own amount: `T_a + amount (T_b - T_a)`.
  *
+ * a, b     what `extract` returned
  * amounts  for each operation, one number 0..1 for each of its textures
+ * returns  the inputs of the renderer: the textures, and for appearance flow both photos, with the share that each of
+ *          the last operation's textures has from either
  */
 export function fuse(a, b, amounts) {
-  return a.map((mine, operation) => {
+  const textures = a.textures.map((mine, operation) => {
     const channels = mine.dims[2];
     const data = mine.data.map((value, i) => {
-      return value + amounts[operation][Math.floor(i / channels)] * (b[operation].data[i] - value);
+      return value + amounts[operation][Math.floor(i / channels)] * (b.textures[operation].data[i] - value);
     });
     return new ort.Tensor("float32", data, mine.dims);
   });
+  const inputs = Object.fromEntries(textures.map((texture, i) => [`textures_${i}`, texture]));
+  if (!a.descriptors) return inputs;
+  const last = amounts.at(-1);
+  const mixed = last.some((amount) => amount > 0);
+  const shares = mixed ? [...last.map((amount) => 1 - amount), ...last] : last.map(() => 1);
+  const people = mixed ? [a, b] : [a];
+  return {
+    ...inputs,
+    pixels: beside(people.map((person) => person.pixels)),
+    descriptors: beside(people.map((person) => person.descriptors)),
+    shares: new ort.Tensor("float32", Float32Array.from(shares), [1, people.length, last.length]),
+  };
+}
+
+/** Tensors of several photos, 1 c h w each, as one: 1 s c h w. */
+function beside(tensors) {
+  const size = tensors[0].data.length;
+  const data = new Float32Array(tensors.length * size);
+  tensors.forEach((tensor, i) => data.set(tensor.data, i * size));
+  return new ort.Tensor("float32", data, [1, tensors.length, ...tensors[0].dims.slice(1)]);
 }
 
 /**
