@@ -164,12 +164,14 @@ def _folder_of(checkpoint: str | Path) -> Path:
     return path.parent if path.name in (hub.CONFIG, hub.WEIGHTS) and (path.parent / hub.CONFIG).is_file() else path
 
 
-def load_model(checkpoint: str | Path, preset: str = "fashion-256", device: str | torch.device = "cpu") -> NTED:
+def load_model(
+    checkpoint: str | Path, preset: str | ModelConfig = "fashion-256", device: str | torch.device = "cpu"
+) -> NTED:
     """The model of a checkpoint, ready for use on a device.
 
     checkpoint  a folder with config.json and model.safetensors; a hub id, "user/name"; or a published .pt, .pth or
                 .safetensors file
-    preset      the preset that a published file was trained with; a folder contains its own configuration
+    preset      the preset, or the configuration, that a published file was trained with; a folder contains its own
     returns     the model in evaluation mode, on `device`
     raises      ValueError, in one line, if the checkpoint is missing, damaged or from another preset, if the preset is
                 unknown, or if the device is not available

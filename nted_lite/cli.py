@@ -103,7 +103,7 @@ def train_command():
         features = feature_network(config.features, vgg19)
         start = judge = None
         if init and not resume:
-            start = checkpoint.load_model(init, preset)
+            start = checkpoint.load_model(init, model if preset in VARIANTS else preset)
             judge = Discriminator.from_official(init, model) if Path(init).is_file() else None
         network = VARIANTS[preset].network if preset in VARIANTS else NTED
         trainer = training.Trainer(model, config, source, features, machine, start, judge, network)

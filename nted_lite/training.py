@@ -121,7 +121,7 @@ class Trainer:
     ):  # fmt: skip
         if (config.weights.flow or config.weights.limbs) and not model.appearance_flow:
             losses_of_it = "the losses flow and limbs need a model with a flow: --model.appearance-flow"
-            raise ValueError(f"{losses_of_it}; for a model without it, use --weights.flow 0 --weights.limbs 0")
+            raise ValueError(f"{losses_of_it}; for a model without it, use --flow 0 --limbs 0")
         self.portion = pairs_of_a_portion(config, accelerator.num_processes)
         self.config, self.source, self.accelerator, self.step = config, source, accelerator, 0
         self.blocks = Blocks(self._draw, config.draw_ahead, background=accelerator.device.type != "cpu")

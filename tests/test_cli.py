@@ -94,6 +94,13 @@ def test_start_from_shipped_weights(monkeypatch, tmp_path):
     assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
 
 
+def test_start_from_shipped_weights_with_the_training_of_a_variant(monkeypatch, tmp_path):
+    call(monkeypatch, "train", "--preset", "l1-only", "--out", tmp_path, "--init", shipped("people-64"), "--steps", "1",
+         "--pairs", "1", "--draw-ahead", "1", "--lr", "0")  # fmt: skip
+    ours, theirs = (NTED.from_pretrained(folder) for folder in (tmp_path, shipped("people-64")))
+    assert ours.config == theirs.config and all(map(torch.equal, ours.parameters(), theirs.parameters()))
+
+
 def test_start_from_a_model_of_fewer_rows(monkeypatch, tmp_path, capsys):
     """With a larger preset the weights that fit are taken, which is said."""
     call(monkeypatch, "train", "--preset", "people-128", "--out", tmp_path, "--init", shipped("people-64"),

@@ -70,7 +70,8 @@ def test_networks_and_losses_run_on_the_meta_device(name):
         picture = torch.zeros(b, 3, height, width)
         examples = Examples(
             number=torch.zeros(b, dtype=torch.long), reference=picture, pose=torch.zeros(b, 20, height, width),
-            target=picture, target_keypoints=torch.zeros(b, 18, 2), target_parts=torch.zeros(b, height, width).long(),
+            target=picture, reference_keypoints=torch.zeros(b, 18, 2), target_keypoints=torch.zeros(b, 18, 2),
+            target_parts=torch.zeros(b, height, width).long(),
         )  # fmt: skip
     hidden = [torch.zeros(b, k, dtype=torch.bool, device="meta") for k in model.textures if k for _ in range(2)]
     generated = generator(examples.reference, examples.pose, hidden)
