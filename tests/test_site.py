@@ -20,7 +20,7 @@ from filelock import FileLock
 from PIL import Image
 
 from nted_lite import NTED
-from nted_lite.control import exchange
+from nted_lite.control import exchange, fuse
 from nted_lite.features import people_parser
 from nted_lite.people import SPLITS, pairs
 from nted_lite.pose import pose_map
@@ -136,8 +136,8 @@ def read_pose(about, person, name="stand", turn=0):
     return torch.tensor(pose["keypoints"])[None], torch.tensor(pose["visible"], dtype=torch.bool)[None]
 
 
-def photo(site, person, width=44):
-    pixels = np.asarray(Image.open(site / "play/people-64/photos.png"))[:, person * width : (person + 1) * width]
+def photo(site, person, width=44, name="people-64"):
+    pixels = np.asarray(Image.open(site / f"play/{name}/photos.png"))[:, person * width : (person + 1) * width]
     return torch.tensor(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
@@ -166,6 +166,35 @@ def test_pictures_and_swaps_equal_pythons(play, site):
     print(f"\n{agreement:.0%} of the textures as `exchange` chooses; mean difference {distance * 127.5:.1f} of 255")
     assert agreement >= 0.8
     assert distance < (own[0].image - swapped.image).abs().mean(), "closer to Python's swap than no swap is"
+
+
+@torch.no_grad()
+def test_pictures_of_the_model_with_appearance_flow_equal_pythons(play, site):
+    """The larger network, alone and with half of everything from the donor; pictures within 3 of 255."""
+    page, model = play(), NTED.from_pretrained(shipped("people-128"))
+    assert model.config.appearance_flow
+    before = page.evaluate(DRAWN)
+    page.select_option("#model", "people-128")
+    page.wait_for_function(f"{DRAWN} > {before}", timeout=120_000)
+    about = json.loads((site / "play/people-128/people.json").read_text())
+    state = page.evaluate("import('./app.js').then(app => app.current().state)")
+    pose = model.pose_map(*read_pose(about, state["person"]))
+    mine, theirs = (model.extract(photo(site, state[who], 88, "people-128")) for who in ("person", "donor"))
+    got = "import('./app.js').then(app => ({image: Array.from(app.current().shown.image), ...app.current().shown}))"
+    first = torch.tensor(page.evaluate(got)["image"]).reshape(3, 128, 88)
+    assert (first - model.render(pose, mine).image[0]).abs().max() * 127.5 <= 3
+
+    before = page.evaluate(DRAWN)
+    page.evaluate(
+        "document.querySelectorAll('input[name=top], input[name=hair]')"
+        ".forEach(e => { e.value = 60; e.dispatchEvent(new Event('input')) })"
+    )
+    page.wait_for_function(f"{DRAWN} > {before}")
+    shown = page.evaluate(got)
+    mixture = fuse(mine, theirs, [torch.tensor(weights) for weights in shown["weights"]])
+    wanted = model.render(pose, mixture).image[0]
+    assert (torch.tensor(shown["image"]).reshape(3, 128, 88) - wanted).abs().max() * 127.5 <= 3
+    assert (wanted - first).abs().max() > 0.2, "the donor's clothes can be seen"
 
 
 # ---------------------------------------------------------------------------------------------------- as a visitor does
