@@ -105,7 +105,7 @@ class AppearanceFlow(nn.Module):
         coarse        b i 32 22  the renderer's features at 32 rows
         fine          b o h w    its features at full resolution
         image         b 3 h w    the image so far
-        distribution  b k y x    of the last operation: it decides between several photos
+        distribution  b k h' w'  of the last operation: it decides between several photos
         returns       b 3 h w    the image
                       b 3 h w    the carried pixels
                       b s 2 h w  the flow into each photo, (x, y), -1..1
@@ -114,10 +114,10 @@ class AppearanceFlow(nn.Module):
         size = fine.shape[-2:]
 
         # Where does this come from? The expected position over the whole photo.
-        similar = einsum(self.query(coarse), photos.descriptors, "b d h w, b s d y x -> b s h w y x") * self.sharpness
-        attention = rearrange(similar, "b s h w y x -> b s h w (y x)").softmax(dim=-1)
-        there = rearrange(positions(*photos.descriptors.shape[-2:], fine), "c y x -> (y x) c")
-        origin = einsum(attention, there, "b s h w m, m c -> b s c h w")
+        described = rearrange(photos.descriptors, "b s d h w -> b s d (h w)")
+        similar = einsum(self.query(coarse), described, "b d h w, b s d m -> b s h w m") * self.sharpness
+        there = rearrange(positions(*photos.descriptors.shape[-2:], fine), "c h w -> c (h w)")
+        origin = einsum(similar.softmax(dim=-1), there, "b s h w m, c m -> b s c h w")
         origin = _resize(rearrange(origin, "b s c h w -> (b s) c h w"), size)
 
         # A small correction at full resolution, then the pixels themselves.
