@@ -73,6 +73,9 @@ def fuse(reference: Textures, garment: Textures, coefficients: Sequence[Tensor])
     """Move from the reference's textures towards the garment's: `T_r + a (T_g - T_r)`.
 
     coefficients  a, b k (or k) per operation: 0 keeps the reference's texture, 1 takes the garment's
+
+    For appearance flow, the result holds the photos of both, and the last operation's coefficients say how much of each
+    texture comes from which.
     """
     vectors = tuple(
         torch.lerp(r, g, a[..., None]) for r, g, a in zip(reference.vectors, garment.vectors, coefficients, strict=True)

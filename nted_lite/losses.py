@@ -36,26 +36,27 @@ def attention_reconstruction(
 
 
 def appearance_flow(flow: Tensor, reference: Tensor, target: Tensor, scales: int = 3) -> Tensor:
-    """L1 between the target and the reference's pixels as the flow carries them, summed over full, half, quarter size.
+    """L1 between the target and the reference as the flow carries it, summed over both at full, half and quarter size.
 
     flow               b 2 h w   see `nted_lite.flow.AppearanceFlow`
     reference, target  b 3 h w   the same range
     scales             how many sizes: from a small picture the flow learns where to go, from a large one how exactly
     returns            scalar
     """
-    photos, truths = pyramid(reference, scales), pyramid(target, scales)
-    flows = [F.interpolate(flow, size=truth.shape[-2:], mode="area") for truth in truths]
-    errors = [F.l1_loss(carry(*pair), truth) for *pair, truth in zip(photos, flows, truths, strict=True)]
+    errors = []
+    for source, truth in zip(pyramid(reference, scales), pyramid(target, scales), strict=True):
+        smaller = F.interpolate(flow, size=truth.shape[-2:], mode="area")
+        errors.append(F.l1_loss(carry(source, smaller), truth))
     return torch.stack(errors).sum()
 
 
 def limb_flow(flow: Tensor, reference_keypoints: Tensor, target_keypoints: Tensor, points: int = 5) -> Tensor:
-    """How far the flow leads from the limbs of the reference, where it starts on the same limbs of the target.
+    """How far from a point on a limb of the reference the flow leads that starts at the same point in the target.
 
     flow                b 2 h w   see `nted_lite.flow.AppearanceFlow`
-    ..._keypoints       b 18 2    pixels of the h x w image; a limb with a missing joint does not count
+    ..._keypoints       b 18 2    pixels of the h x w image; limbs with a missing joint do not count, nor points outside
     points              how many points of each limb, from joint to joint
-    returns             scalar: mean of |x| + |y|, where 2 is the whole picture; 0 if nothing counts
+    returns             scalar: mean of |x| + |y|, each 2 for the whole picture; 0 if nothing counts
     """
     size = flow.new_tensor([flow.shape[-1], flow.shape[-2]])
     along = torch.linspace(0, 1, points, device=flow.device)[:, None]
@@ -68,9 +69,10 @@ def limb_flow(flow: Tensor, reference_keypoints: Tensor, target_keypoints: Tenso
         known = pose.present(keypoints)[:, torch.tensor(pose.LIMBS, device=flow.device)].all(-1)
         return there, known[..., None] & (there.abs() < 1).all(-1)
 
-    (start, starts), (end, ends) = on_limbs(target_keypoints), on_limbs(reference_keypoints)
+    start, known_start = on_limbs(target_keypoints)
+    end, known_end = on_limbs(reference_keypoints)
     found = rearrange(F.grid_sample(flow, start, align_corners=False), "b c l n -> b l n c")
-    counts = starts & ends
+    counts = known_start & known_end
     return ((found - end).abs().sum(-1) * counts).sum() / counts.sum().clamp_min(1)
 
 

@@ -31,7 +31,7 @@ from nted_lite.weights.files import open_tensors
 
 @dataclass(frozen=True)
 class Textures:
-    """The appearance of a reference image: one entry per operation, coarse to fine, in the order of the renderer."""
+    """The appearance of a reference image: vectors and maps of each operation, coarse to fine, as the renderer asks."""
 
     vectors: tuple[Tensor, ...]
     """b k c each: the neural textures"""
