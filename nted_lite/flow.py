@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import einsum, pack, rearrange, repeat
+from einops import einsum, pack, rearrange, reduce, repeat
 from torch import Tensor, nn
 
 from nted_lite.config import ModelConfig
@@ -117,12 +117,14 @@ class AppearanceFlow(nn.Module):
         # Where does this come from? The expected position over the whole photo.
         described = rearrange(photos.descriptors, "b s d h w -> b s d (h w)")
         similar = einsum(self.query(coarse), described, "b d h w, b s d m -> b s h w m") * self.sharpness
-        there = rearrange(positions(*photos.descriptors.shape[-2:], fine), "c h w -> c (h w)")
-        origin = einsum(similar.softmax(dim=-1), there, "b s h w m, c m -> b s c h w")
+        there = rearrange(positions(*photos.descriptors.shape[-2:], photos.pixels), "c h w -> c (h w)")
+        attention = similar.float().softmax(dim=-1)
+        # Not by einsum: in mixed precision, a matrix product would round places to a quarter of a pixel.
+        origin = torch.stack([reduce(attention * axis, "b s h w m -> b s h w", "sum") for axis in there], dim=2)
         origin = _resize(rearrange(origin, "b s c h w -> (b s) c h w"), size)
 
         # A small correction at full resolution, then the pixels themselves.
-        here = repeat(positions(*size, fine), "c h w -> n c h w", n=b * s)
+        here = repeat(positions(*size, photos.pixels), "c h w -> n c h w", n=b * s)
         each, _ = pack([repeat(fine, "b c h w -> (b s) c h w", s=s), origin, here], "n * h w")
         flow = origin + REACH * self.refine(each).tanh()
         fetched = carry(rearrange(photos.pixels, "b s c h w -> (b s) c h w"), flow)
@@ -132,7 +134,7 @@ class AppearanceFlow(nn.Module):
         carried = einsum(rearrange(fetched, "(b s) c h w -> b s c h w", s=s), share, "b s c h w, b s h w -> b c h w")
         known, _ = pack([fine, carried, image], "b * h w")
         gate, change = self.blend(known).split([1, 3], dim=1)
-        image = torch.lerp(image, carried, gate.sigmoid()) + change
+        image = image + gate.sigmoid() * (carried - image) + change
         return image, carried, rearrange(flow, "(b s) c h w -> b s c h w", s=s)
 
 
