@@ -34,7 +34,7 @@ from nted_lite.variants import VARIANTS, Variant, load
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED, RUNS = ROOT / "checkpoints", ROOT / "build" / "zoo"
-TWICE = ("full", "no-reconstruction", "concatenated")
+TWICE = ("full", "no-reconstruction", "concatenated", "appearance-flow", "no-texture-dropout")
 """Variants that are trained with a second seed, too; only the measures and curves of that training ship"""
 
 QUEUE = {
