@@ -19,13 +19,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nted_lite import checkpoint
-from nted_lite.config import PRESETS, Preset, TrainConfig
+from nted_lite.config import PRESETS, ModelConfig, Preset, TrainConfig
 from nted_lite.evaluation.people import evaluate_people
 from nted_lite.evaluation.results import write_table
 from nted_lite.features import people_parser
@@ -80,14 +79,14 @@ def steps_wanted(name: str) -> int:
 def status(name: str) -> str:
     """One line: is it shipped, how far is its training, and which command trains it."""
     shipped = "in place" if (SHIPPED / name / "metrics.json").is_file() else "missing"
-    run = f"{steps_done(name):,} of {steps_wanted(name):,} steps" if (RUNS / name / STATE).is_file() else "no run here"
+    of = f" of {steps_wanted(name):,}" if steps_wanted(name) else ""
+    run = f"{steps_done(name):,}{of} steps" if (RUNS / name / STATE).is_file() else "no run here"
     return f"{name:28} {shipped:12} {run:24} {' '.join(command(name))}"
 
 
-def train(name: str, *more: str) -> None:
+def train(name: str) -> None:
     """Start a training, or continue it. Raises CalledProcessError if it fails."""
-    resume = ["--resume"] if steps_done(name) else []
-    words = command(name, *resume) if resume else command(name, *more)
+    words = command(name, *["--resume"] * bool(steps_done(name)))
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     subprocess.run([sys.executable, "-m", "nted_lite", *words[1:]], cwd=ROOT, env=environment, check=True)
 
@@ -127,8 +126,9 @@ def curves(run: Path, points: int = 60) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def train_parser(name: str = "people-parser") -> None:
+def train_parser() -> None:
     """Train the parser and put it into checkpoints/. It takes under an hour on a core; interrupted, it is resumed."""
+    name = "people-parser"
     subprocess.run([sys.executable, "-m", "nted_lite", *command(name)[1:]], cwd=ROOT, check=True)
     for file in ("model.safetensors", "metrics.json"):
         shutil.copyfile(RUNS / name / file, SHIPPED / name / file)
@@ -148,8 +148,9 @@ def card(name: str, run: Path) -> str:
     losses = ", ".join(f"{loss} {weight:g}" for loss, weight in weights.items())
     start = f"The adversarial loss begins at step {train['adversarial_start']:,}."
     adversary = start if "adversarial" in weights else ""
-    changes = checkpoint.differences(vars(preset_of(name).train), vars(TrainConfig(**train)))
-    changes = [re.sub(r"(?:\w+\.)*(\w+): .* -> ", lambda m: f"--{m[1].replace('_', '-')} ", line) for line in changes]
+    preset = preset_of(name)
+    changes = options(preset.model, ModelConfig.from_dict(config), "model.")
+    changes += options(preset.train, TrainConfig(**train))
     words = command(name)
     if record["init"] and "--init" in words:  # perhaps it began with another run's weights
         words[words.index("--init") + 1] = record["init"]
@@ -191,6 +192,19 @@ license: mit
 """
 
 
+def options(preset: ModelConfig | TrainConfig, used: ModelConfig | TrainConfig, prefix: str = "") -> list[str]:
+    """What one has to tell `nted-lite train` to change a preset's configuration into another."""
+    found = []
+    for line in checkpoint.differences(vars(preset), vars(used)):
+        name, value = re.fullmatch(r"(?:\w+\.)*(\w+): .* -> (.*)", line).groups()
+        name = name.replace("_", "-")
+        if value in ("True", "False"):
+            found.append(f"--{prefix}{'' if value == 'True' else 'no-'}{name}")
+        else:
+            found.append(f"--{prefix}{name} {re.sub('[(),]', '', value)}")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="folders in checkpoints/ (default: all)")
@@ -213,5 +227,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     main()

@@ -73,8 +73,8 @@ def save_model(model: NTED, folder: Path) -> None:
     aside = folder / "new"
     try:
         model.save_pretrained(aside)
-        for file in sorted(aside.iterdir()):
-            put_in_place(file, folder / file.name)
+        for name in (hub.CONFIG, hub.WEIGHTS):  # and not the README that the hub's library makes
+            put_in_place(aside / name, folder / name)
     except (OSError, SafetensorError) as error:
         raise OSError(f"{folder}: the model could not be written ({error})") from error
     finally:

@@ -111,8 +111,8 @@ def train_command():
             trainer.load(out)
         training.check_folder(trainer, out)
         if machine.is_main_process:
-            if trainer.random:
-                count = f"{len(trainer.random)} of {len(trainer.generator.state_dict())}"
+            if trainer.untouched:
+                count = f"{len(trainer.untouched)} of {len(trainer.generator.state_dict())}"
                 print(f"{init} does not have all of this model: {count} tensors start at random")
             for line in changed:
                 print(f"changed on resuming at step {trainer.step}: {line}")

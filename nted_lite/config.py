@@ -136,11 +136,11 @@ class TrainConfig:
     features: str = "people-parser"
     """network of the perceptual loss: people-parser (synthetic people) or vgg19 (photographs)"""
     perceptual_scales: int = 1
-    """number of sizes at which features are compared: full, half, quarter ..."""
+    """number of sizes at which features are compared, full, half, quarter ...; styles are compared at full size only"""
     lr: float = 2e-3
     """learning rate of the generator's Adam"""
     discriminator_lr: float = 2e-3
-    """learning rate of the discriminator's Adam; it and the betas (0, 0.99) are corrected by 16/17 for lazy R1"""
+    """learning rate of the discriminator's Adam; it and the betas (0, 0.99) are corrected for lazy R1, see `Trainer`"""
     betas: tuple[float, float] = (0.9, 0.99)
     """betas of the generator's Adam"""
     warm_up: int = 0
@@ -163,7 +163,8 @@ class TrainConfig:
     parts_steps: int = 1800
     """steps over which the warm start decays to 0"""
     seed: int = 0
-    """seed of the initial weights and of all randomness; the synthetic people of a step do not depend on it"""
+    """seed of the initial weights, of texture dropout and of DeepFashion's pairs; the synthetic people of a step are
+    always the same"""
     log_every: int = 50
     """steps between logged scalars"""
     sample_every: int = 1000
@@ -178,10 +179,15 @@ class TrainConfig:
         if isinstance(self.weights, dict):
             object.__setattr__(self, "weights", LossWeights(**self.weights))
         counts = ("steps", "pairs", "accumulate", "draw_ahead", "perceptual_scales", "r1_every", "log_every",
-                  "sample_every", "checkpoint_every")  # fmt: skip
+                  "sample_every", "checkpoint_every", "parts_steps")  # fmt: skip
         for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.warm_up < 0:
+            raise ValueError(f"warm_up is {self.warm_up}; it must be at least 0")
+        for name in ("decay", "ema", "texture_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
 
 
 @dataclass(frozen=True)

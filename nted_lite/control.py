@@ -65,8 +65,8 @@ def _mean_over(distribution: Tensor, mask: Tensor) -> Tensor:
 
 def inside(distribution: Tensor, mask: Tensor) -> Tensor:
     """The share of a map b k h w that lies inside a mask b H W -> b k"""
-    inside = reduce(distribution * _covered(distribution, mask), "b k h w -> b k", "sum")
-    return inside / reduce(distribution, "b k h w -> b k", "sum").clamp_min(1e-6)
+    within = reduce(distribution * _covered(distribution, mask), "b k h w -> b k", "sum")
+    return within / reduce(distribution, "b k h w -> b k", "sum").clamp_min(1e-6)
 
 
 def fuse(reference: Textures, garment: Textures, coefficients: Sequence[Tensor]) -> Textures:
@@ -75,7 +75,7 @@ def fuse(reference: Textures, garment: Textures, coefficients: Sequence[Tensor])
     coefficients  a, b k (or k) per operation: 0 keeps the reference's texture, 1 takes the garment's
 
     For appearance flow, the result holds the photos of both, and the last operation's coefficients say how much of each
-    texture comes from which.
+    texture comes from which. The extraction maps stay the reference's.
     """
     vectors = tuple(
         torch.lerp(r, g, a[..., None]) for r, g, a in zip(reference.vectors, garment.vectors, coefficients, strict=True)
@@ -148,7 +148,9 @@ def refine(
     NTED (2204.06160), section 3.4. The generated image shall look like the reference outside the garment (maintain),
     like the other person inside it (edit), and a texture shall be taken from where it belongs (regularise):
 
-        scale * (maintain * outside / area + edit / area) + regularise
+        scale * (how.maintain * maintain + edit) + pull
+
+    where `maintain` and `edit` are distances in an area, divided by its pixels, and `pull` is the regularisation.
 
     Each swap of a batch descends by itself, so the result does not depend on who else is in the batch. A departure from
     the paper: coefficients stay within 0..1, because the renderer knows no textures beyond those of the two people.
@@ -162,10 +164,10 @@ def refine(
             now = model.render(pose, fuse(*textures, coefficients))
             if step % how.parse_every == 0:
                 made = area_of(parser, now.image.detach(), part, how.least)
-                outside, inside = ~(worn[0] | worn[1] | made), worn[1]
-                kept, wanted = _masked(features, reference, outside), _masked(features, garment, inside)
-            maintain = _distance(_masked(features, now.image, outside), kept, outside)
-            edit = _distance(_masked(features, now.image, inside), wanted, inside)
+                around, within = ~(worn[0] | worn[1] | made), worn[1]
+                kept, wanted = _masked(features, reference, around), _masked(features, garment, within)
+            maintain = _distance(_masked(features, now.image, around), kept, around)
+            edit = _distance(_masked(features, now.image, within), wanted, within)
             pulled = pull(coefficients, now.distribution, made, how.threshold)
             loss = (how.scale * (how.maintain * maintain + edit) + pulled).sum()
         for a, gradient in zip(coefficients, torch.autograd.grad(loss, coefficients), strict=True):

@@ -32,7 +32,8 @@ class Level(nn.Module):
         self.activate = Activation(channels)
         self.residuals = residuals(channels, config.residuals, level)
         self.extractions = nn.ModuleList(
-            Extraction(channels, textures, config.kernels[level], config.logit_scale) for _ in range(2 * bool(textures))
+            Extraction(channels, textures, config.kernels[level], config.logit_scale)
+            for _ in range(2 if textures else 0)
         )
 
     def forward(self, features: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from nted_lite.config import ModelConfig
 from nted_lite.layers import Activation, EqualConv2d
 
-LEVEL = 1
+FLOW_LEVEL = 1
 """Positions are compared at this level: 32 rows"""
-DESCRIPTOR = 32
+DESCRIPTOR_LENGTH = 32
 """Length of what a position says about itself"""
 REACH = 0.2
 """How far the refinement may move a point of the flow, where 2 is the whole picture"""
@@ -71,7 +71,7 @@ class Descriptor(nn.Module):
         super().__init__()
         self.hidden = EqualConv2d(channels, channels, 3, padding=1)
         self.activate = Activation(channels)
-        self.out = EqualConv2d(channels, DESCRIPTOR, 1)
+        self.out = EqualConv2d(channels, DESCRIPTOR_LENGTH, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """b c h w -> b d h w, of length 1 over d"""
@@ -84,7 +84,7 @@ class AppearanceFlow(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         fine = config.channels[-1]
-        self.query = Descriptor(config.channels[LEVEL])
+        self.query = Descriptor(config.channels[FLOW_LEVEL])
         self.sharpness = nn.Parameter(torch.tensor(10.0))
         self.refine = nn.Sequential(
             EqualConv2d(fine + 4, fine, 3, padding=1), Activation(fine), EqualConv2d(fine, 2, 3, padding=1)

@@ -1,5 +1,6 @@
 """The losses, each a small pure function of tensors. Notebook 06 shows what each of them sees."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -36,9 +37,9 @@ def attention_reconstruction(
 
 
 def appearance_flow(flow: Tensor, reference: Tensor, target: Tensor, scales: int = 3) -> Tensor:
-    """L1 between the target and the reference as the flow carries it, summed over both at full, half and quarter size.
+    """L1 between the target and the reference as the flow carries it, summed over full, half and quarter size.
 
-    flow               b 2 h w   see `nted_lite.flow.AppearanceFlow`
+    flow               b 2 h w   into one photo, see `nted_lite.flow.AppearanceFlow`
     reference, target  b 3 h w   the same range
     scales             how many sizes: from a small picture the flow learns where to go, from a large one how exactly
     returns            scalar
@@ -51,15 +52,15 @@ def appearance_flow(flow: Tensor, reference: Tensor, target: Tensor, scales: int
 
 
 def limb_flow(flow: Tensor, reference_keypoints: Tensor, target_keypoints: Tensor, points: int = 5) -> Tensor:
-    """How far from a point on a limb of the reference the flow leads that starts at the same point in the target.
+    """From a point on a limb of the target, the flow should lead to the same point in the reference: how far is it off?
 
-    flow                b 2 h w   see `nted_lite.flow.AppearanceFlow`
+    flow                b 2 h w   into one photo, see `nted_lite.flow.AppearanceFlow`
     ..._keypoints       b 18 2    pixels of the h x w image; limbs with a missing joint do not count, nor points outside
     points              how many points of each limb, from joint to joint
     returns             scalar: mean of |x| + |y|, each 2 for the whole picture; 0 if nothing counts
     """
     size = flow.new_tensor([flow.shape[-1], flow.shape[-2]])
-    along = torch.linspace(0, 1, points, device=flow.device)[:, None]
+    along = torch.linspace(0, 1, points, dtype=flow.dtype, device=flow.device)[:, None]
 
     def on_limbs(keypoints: Tensor) -> tuple[Tensor, Tensor]:
         """b 18 2 -> points, b l n 2, -1..1, and whether they are known and inside the image, b l n"""
@@ -71,7 +72,7 @@ def limb_flow(flow: Tensor, reference_keypoints: Tensor, target_keypoints: Tenso
 
     start, known_start = on_limbs(target_keypoints)
     end, known_end = on_limbs(reference_keypoints)
-    found = rearrange(F.grid_sample(flow, start, align_corners=False), "b c l n -> b l n c")
+    found = rearrange(carry(flow, rearrange(start, "b l n c -> b c l n")), "b c l n -> b l n c")
     counts = known_start & known_end
     return ((found - end).abs().sum(-1) * counts).sum() / counts.sum().clamp_min(1)
 
@@ -92,7 +93,8 @@ def gram(features: Tensor) -> Tensor:
     returns   b c c
     """
     _, c, h, w = features.shape
-    return einsum(features, features, "b c h w, b d h w -> b c d") / (h * w * c)
+    features = features / math.sqrt(h * w * c)  # before the sum: it would overflow in fp16
+    return einsum(features, features, "b c h w, b d h w -> b c d")
 
 
 def style(made: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
@@ -147,6 +149,8 @@ def face_crops(image: Tensor, boxes: Tensor) -> Tensor:
     boxes    b 3       left, top, side in pixels, within the image; see `face_boxes`
     returns  b 3 s s   s = h // 32 * 8; all 0 if the side is 0
     """
+    # Places in 16 bits would be rounded to half a pixel, and the true face comes in 32.
+    image = image.to(torch.promote_types(image.dtype, torch.float32))
     height, width = image.shape[-2:]
     size = height // 32 * 8
     steps = torch.linspace(0, 1, size, dtype=image.dtype, device=image.device)

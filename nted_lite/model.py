@@ -15,13 +15,13 @@ from pathlib import Path
 from textwrap import shorten
 
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from nted_lite.config import POSE_CHANNELS, ModelConfig, model_config
 from nted_lite.encoder import Encoder
-from nted_lite.flow import LEVEL, Descriptor, Photos
+from nted_lite.flow import FLOW_LEVEL, Descriptor, Photos
 from nted_lite.lists import read_text
 from nted_lite.pose import pose_map
 from nted_lite.renderer import Renderer
@@ -97,7 +97,7 @@ class NTED(
         self.reference_encoder = Encoder(config, inputs=3, extracts=True)
         self.skeleton_encoder = Encoder(config, inputs=POSE_CHANNELS, extracts=False)
         self.renderer = Renderer(config)
-        self.descriptor = Descriptor(config.channels[LEVEL]) if config.appearance_flow else None
+        self.descriptor = Descriptor(config.channels[FLOW_LEVEL]) if config.appearance_flow else None
 
     def extract(self, reference: Tensor) -> Textures:
         """The neural textures of a photo.
@@ -106,13 +106,16 @@ class NTED(
         """
         self._check(reference, 3, "reference")
         features, found = self.reference_encoder(reference)
-        # The encoder finds (0, 1) fine to coarse; the renderer uses (1, 0) coarse to fine: exactly the reverse.
+        if not found:
+            raise ValueError("this model has no textures to extract: its configuration has 0 of them everywhere")
+        # The encoder lists the finest level first, and in it extraction 0 before 1; the renderer needs the coarsest
+        # first, and 1 before 0: exactly the reverse.
         vectors, maps = zip(*reversed(found), strict=True)
         photos = None
         if self.descriptor is not None:
-            described = self.descriptor(features[LEVEL])
+            described = self.descriptor(features[FLOW_LEVEL])
             all_of_it = torch.ones_like(vectors[-1][..., 0])
-            photos = Photos(*(rearrange(v, "b ... -> b 1 ...") for v in (reference, described, all_of_it)))
+            photos = Photos(reference[:, None], described[:, None], all_of_it[:, None])
         return Textures(vectors, maps, photos)
 
     def pose_map(self, keypoints: Tensor, visible: Tensor | None = None) -> Tensor:
@@ -150,9 +153,11 @@ class NTED(
 
         returns  the names of this model's tensors that the other has none of the same place and shape for; they stay
                  as they are. Between two models of the same size every tensor must fit (RuntimeError otherwise), except
-                 that a model without appearance flow may be given one.
+                 that a model without appearance flow may be given one. Raises ValueError if the other is larger.
         """
         more = len(self.config.channels) - len(other.config.channels)
+        if more < 0:
+            raise ValueError(f"a model of {self.config.height} rows cannot start from one of {other.config.height}")
         # The encoders number their levels from the finest, so that 16 rows stand at the end; the renderer begins there.
         theirs = {
             re.sub(r"encoder\.levels\.(\d+)", lambda m: f"encoder.levels.{int(m[1]) + more}", name): value

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from nted_lite.config import ModelConfig
-from nted_lite.flow import LEVEL, AppearanceFlow, Photos
+from nted_lite.flow import FLOW_LEVEL, AppearanceFlow, Photos
 from nted_lite.layers import Activation, EqualConv2d, UpConv2d, blur_kernel, residuals, upsample
 from nted_lite.texture import Distribution
 
@@ -101,5 +101,5 @@ class Renderer(nn.Module):
             maps += distributions
             levels.append(x)
         if self.flow is not None:
-            image, carried, flow = self.flow(levels[LEVEL], x, image, maps[-1], photos)
+            image, carried, flow = self.flow(levels[FLOW_LEVEL], x, image, maps[-1], photos)
         return image, tuple(maps), carried, flow

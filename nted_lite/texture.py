@@ -2,7 +2,8 @@
 
 Ren et al., "Neural Texture Extraction and Distribution for Controllable Person Image Synthesis" (2204.06160),
 section 3. Full attention between `m` reference and `m` target positions costs `m * m`. These two go through `k`
-semantic entities and cost `m * k`. Notebooks 02 and 03 develop them from a plain loop.
+semantic entities and cost `m * k`. An extraction, with the distribution that uses its textures, is called an
+*operation*; every resolution with textures has two. Notebooks 02 and 03 develop them from a plain loop.
 """
 
 import math
@@ -59,7 +60,7 @@ def distribute(textures: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gather(values: Tensor, extraction: Tensor) -> Tensor:
-    """Sum the values, weighted by an extraction map: `b c h w, b k h w -> b k c`."""
+    """Sum the values, weighted by an extraction map (not `torch.gather`): `b c h w, b k h w -> b k c`."""
     return einsum(extraction, values, "b k h w, b c h w -> b k c")
 
 
@@ -88,7 +89,9 @@ def _check_same(features: Tensor, logits: Tensor) -> None:
 
 
 class Extraction(nn.Module):
-    """`extract` with learnt filters: one without a bias for the entities, one with a bias for the values.
+    """`extract` with learnt filters: one for the entities, one for the values.
+
+    The entities' has no bias, because what is added to all positions cancels in the softmax over them.
 
     logit_scale  factor on the logits; the paper uses 1. Unit-norm features give nearly flat maps at the start of
                  training, and a factor of about 8 lets small models leave that plateau sooner. (It is the inverse of
@@ -125,11 +128,12 @@ class Distribution(nn.Module):
         returns   b c h w
                   b k h w     distribution map, sums to 1 over k
 
-        Dividing by sqrt(2) keeps the magnitude of a sum of two unrelated terms of equal magnitude; a soft mixture is
-        smaller than that.
+        Dividing by sqrt(2) keeps the magnitude of a sum of two unrelated terms of equal magnitude. (A soft mixture is
+        smaller, so the result is a little smaller, too.)
         """
         logits = self.semantic(features)
         if hidden is not None:
-            logits = logits.masked_fill(rearrange(hidden, "b k -> b k 1 1"), -30.0)  # far below the rest
+            logits = logits.masked_fill(rearrange(hidden, "b k -> b k 1 1"), -30.0)
+            # Far below the rest, but not -inf: an image whose textures are all hidden would become NaN.
         mixture, distribution = distribute(textures, logits)
         return (features + mixture) / math.sqrt(2), distribution

@@ -1,7 +1,7 @@
 """The training loop, top to bottom: the same one for a CPU, a GPU, or many GPUs on many machines, through Accelerate.
 
     nted-lite train --preset people-64 --out runs/mine                                     one process
-    torchrun --nproc_per_node 8 -m nted_lite train --preset fashion-256 --out runs/mine    eight GPUs
+    torchrun --nproc_per_node 4 -m nted_lite train --preset fashion-256 --out runs/mine    four GPUs
 
 Step s sees the same examples, and hides the same textures from them, no matter when it runs and on how many processes.
 So a run that was stopped and resumed ends bit for bit like an uninterrupted one. Notebook 07 arrives at this file.
@@ -23,11 +23,12 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm.auto import tqdm
 
 from nted_lite import checkpoint, losses
-from nted_lite.config import ModelConfig, TrainConfig
+from nted_lite.config import LossWeights, ModelConfig, TrainConfig
 from nted_lite.data.examples import Blocks, Examples, Source, both_directions
 from nted_lite.discriminator import Discriminator
 from nted_lite.images import write_png
 from nted_lite.model import NTED, Transfer
+from nted_lite.people import PARTS
 from nted_lite.people.chance import Draws
 
 STATE = "state.safetensors"
@@ -119,17 +120,16 @@ class Trainer:
         init: NTED | None = None, judge: Discriminator | None = None,
         network: Callable[[ModelConfig], NTED] = NTED,
     ):  # fmt: skip
-        if (config.weights.flow or config.weights.limbs) and not model.appearance_flow:
-            losses_of_it = "the losses flow and limbs need a model with a flow: --model.appearance-flow"
-            raise ValueError(f"{losses_of_it}; for a model without it, use --flow 0 --limbs 0")
         self.portion = pairs_of_a_portion(config, accelerator.num_processes)
-        self.config, self.source, self.accelerator, self.step = config, source, accelerator, 0
+        self.config, self.source, self.accelerator = config, source, accelerator
+        self.step, self.folder = 0, None  # the folder that holds this run
         self.blocks = Blocks(self._draw, config.draw_ahead, background=accelerator.device.type != "cpu")
         layout = {"device": accelerator.device, "memory_format": torch.channels_last}
         with torch.random.fork_rng(devices=[]):  # the caller's random state stays untouched
             torch.manual_seed(config.seed)
             self.generator, self.discriminator = network(model), Discriminator(model)
-        self.random = self.generator.start_from(init) if init is not None else []
+        _check_losses(config.weights, self.generator.config)
+        self.untouched = self.generator.start_from(init) if init is not None else []
         if judge is not None:
             self.discriminator.load_state_dict(judge.state_dict())
         self.generator.to(**layout).train()
@@ -139,7 +139,8 @@ class Trainer:
         self.optimisers = {"generator": torch.optim.Adam(self.generator.parameters(), config.lr, config.betas)}
         if config.weights.adversarial:
             self.models["discriminator"] = self.discriminator.to(**layout)
-            share = config.r1_every / (config.r1_every + 1)  # every r1_every-th step counts double
+            # StyleGAN2's correction, as the published rate means it. (There, R1 is a step of its own.)
+            share = config.r1_every / (config.r1_every + 1)
             self.optimisers["discriminator"] = torch.optim.Adam(
                 self.discriminator.parameters(), config.discriminator_lr * share, (0.0, 0.99**share)
             )
@@ -152,8 +153,8 @@ class Trainer:
     def _draw(self, first: int) -> Examples:
         """This process's share of the examples of a block of steps, 2 (step pair).
 
-        Process i of n takes pairs i, i + n, i + 2n ...: the discriminator's groups are strided, too, so they stay the
-        same for any number of processes.
+        Process i of n takes pairs i, i + n, i + 2n ...: the discriminator's groups of four images are strided, too, so
+        they are the same for any number of processes, as long as each has two pairs at once.
         """
         config, process, n = self.config, self.accelerator.process_index, self.accelerator.num_processes
         steps = first + torch.arange(config.draw_ahead)
@@ -169,14 +170,18 @@ class Trainer:
         return [block.of_pairs(slice(start + portion, end, portions)) for portion in range(portions)]
 
     def train_step(self) -> dict[str, Tensor]:
-        """One step of the generator and, if the adversarial loss is on, of the discriminator. -> name: loss"""
+        """One step of the generator and, if the adversarial loss is on, of the discriminator.
+
+        returns  name -> loss, of this process's share
+        """
         config, weights, portions, found = self.config, self.config.weights, self.examples(), {}
         adversarial = bool(weights.adversarial) and self.step >= config.adversarial_start
         dropout = config.texture_dropout > 0 and self.step < config.texture_dropout_steps
         fading = weights.parts * max(0.0, 1 - self.step / config.parts_steps)
+        factor = learning_rate(self.step, config)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(self.step, config) * group.setdefault("initial_lr", group["lr"])
+                group["lr"] = factor * group.setdefault("initial_lr", group["lr"])  # the first step remembers the rate
 
         # The generator: both directions of every pair, compared with the target and judged by the discriminator.
         self.discriminator.requires_grad_(False)
@@ -207,7 +212,7 @@ class Trainer:
                     if self.step % config.r1_every == 0:
                         # In full precision: the gradient of a logit with respect to a pixel is too small for 16 bits.
                         with torch.autocast(fake.device.type, enabled=False):
-                            bare = partial(Discriminator.forward, self.discriminator)
+                            bare = partial(Discriminator.forward, self.discriminator)  # Accelerate's would autocast
                             penalty = losses.r1_penalty(bare, examples.target)
                         terms["r1"] = config.r1 / 2 * config.r1_every * penalty
                     self._backward("discriminator", terms, examples, found)
@@ -229,7 +234,7 @@ class Trainer:
             each = ", ".join(f"{loss} {value.item():.4g}" for loss, value in terms.items())
             line = f"step {self.step}: the loss of the {name} is {total.item()} ({each})"
             raise NotFinite(line, {key: value.cpu() for key, value in vars(examples).items()})
-        with torch.autocast(total.device.type, enabled=False):
+        with torch.autocast(total.device.type, enabled=False):  # backward takes the precisions that forward took
             self.accelerator.backward(total / self.config.accumulate)
         for loss, value in terms.items():
             found[loss] = found.get(loss, 0) + value.detach() / self.config.accumulate
@@ -249,6 +254,7 @@ class Trainer:
         about = {"step": self.step, "scaler": scaler.state_dict() if scaler else None}
         checkpoint.write(folder / STATE, tensors, about)
         checkpoint.save_model(self.average.module, folder)
+        self.folder = folder.resolve()
 
     def load(self, folder: Path) -> None:
         """Continue where `save` left off.
@@ -276,7 +282,20 @@ class Trainer:
             raise ValueError(f"{path}: belongs to another model or another kind of training ({reason})") from error
         if about["scaler"] and self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(about["scaler"])
-        self.step = about["step"]
+        self.step, self.folder = about["step"], folder.resolve()
+
+
+def _check_losses(weights: LossWeights, model: ModelConfig) -> None:
+    """ValueError if a loss needs what the model has not."""
+    if (weights.flow or weights.limbs) and not model.appearance_flow:
+        needed = "the losses flow and limbs need a model with a flow: --model.appearance-flow"
+        raise ValueError(f"{needed}; for a model without it, use --flow 0 --limbs 0")
+    fewest = min((k for k in model.textures if k), default=0)
+    if weights.reconstruction and not fewest:
+        raise ValueError("the loss reconstruction compares maps, and this model has none: use --reconstruction 0")
+    if weights.parts and fewest < len(PARTS):
+        needed = f"the loss parts needs {len(PARTS)} textures, one for each part, in every operation"
+        raise ValueError(f"{needed}; this model has operations with {fewest}: use --parts 0")
 
 
 def pairs_of_a_portion(config: TrainConfig, processes: int) -> int:
@@ -293,7 +312,7 @@ def pairs_of_a_portion(config: TrainConfig, processes: int) -> int:
 
 def check_folder(trainer: Trainer, out: Path) -> None:
     """Never overwrite a run: ValueError if `out` already contains one and `trainer` does not continue it."""
-    if (out / STATE).exists() and trainer.step == 0:
+    if (out / STATE).exists() and trainer.folder != out.resolve():
         raise ValueError(f"{out}: already contains a run; resume it (--resume), or choose another folder")
 
 
@@ -316,6 +335,8 @@ def train(trainer: Trainer, out: Path, preview: Source) -> NTED:
     bar = tqdm(
         total=config.steps, initial=trainer.step, desc="training", disable=not main, mininterval=5, smoothing=0.05
     )
+    if main and trainer.step == config.steps:
+        trainer.save(out)  # in case it was killed between its last state and the model that belongs to it
     while trainer.step < config.steps:
         try:
             found = trainer.train_step()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nted_lite.images import Framing, read_image, warn_of_cuts, write_png
+from nted_lite.images import Framing, read_image, warn_of_cuts, write_file, write_png
 from nted_lite.keypoints import AUTO, PoseOptions, read_pose
 from nted_lite.lists import KEYPOINTS, PICTURES, by_name, picture_name, read_pairs
 from nted_lite.model import NTED
@@ -72,15 +72,16 @@ def transfer(model: NTED, jobs: Sequence[Job], batch: int = 8, sheet: bool = Fal
     problems, framings = {}, {}
     with tqdm(total=len(jobs), desc="transfer", disable=None) as progress:
         for first in range(0, len(jobs), batch):
-            portion, inputs = jobs[first : first + batch], {}
+            portion, references, keypoints = jobs[first : first + batch], {}, {}
             for job in portion:
                 try:
-                    *inputs[job.out], framings[job.reference] = job.read(model.config.height, model.config.width)
+                    read = job.read(model.config.height, model.config.width)
+                    references[job.out], keypoints[job.out], framings[job.reference] = read
                 except ValueError as error:
                     problems[job.out] = str(error)
-            if inputs:
-                generated = _render(model, *map(torch.stack, zip(*inputs.values(), strict=True)), sheet)
-                for path, image in zip(inputs, generated, strict=True):
+            if references:
+                inputs = (torch.stack(list(tensors.values())) for tensors in (references, keypoints))
+                for path, image in zip(references, _render(model, *inputs, sheet), strict=True):
                     write_png(image, path)
             progress.update(len(portion))
     warn_of_cuts(framings)
@@ -157,6 +158,7 @@ def transfer_pairs(
     listing.unlink(missing_ok=True)
     if problems:
         out.mkdir(parents=True, exist_ok=True)
-        listing.write_text("".join(f"{path.name}: {problem}\n" for path, problem in problems.items()))
+        lines = "".join(f"{path.name}: {problem}\n" for path, problem in problems.items())
+        write_file(listing, lines.encode())
         raise ValueError(f"{len(problems)} of {len(jobs)} pictures could not be generated; {listing} says why")
     return len(waiting)

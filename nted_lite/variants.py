@@ -119,7 +119,7 @@ class ModulatedLayer(Layer):
 
 
 class Modulated(NTED):
-    """One style vector for the whole person, the mean of the photo's features, modulates every convolution."""
+    """One style vector for the person, the mean of the photo's features, modulates both convolutions of every stage."""
 
     def __init__(self, config: ModelConfig):
         super().__init__(replace(config, textures=(0,) * len(config.textures)))

@@ -85,6 +85,47 @@ def test_a_training_is_never_overwritten(tmp_path):
     assert (tmp_path / "state.safetensors").read_bytes() == before
 
 
+def test_a_run_goes_on_in_its_own_folder_only(tmp_path):
+    for name in ("one", "other"):
+        trainer().save(tmp_path / name)
+    resumed = trainer(steps=1)
+    resumed.load(tmp_path / "one")
+    with pytest.raises(ValueError, match="other: already contains a run"):
+        train(resumed, tmp_path / "other", people_source(32))
+    train(resumed, tmp_path / "one", people_source(32))
+    assert checkpoint.read(tmp_path / "one" / "state.safetensors")[1]["step"] == 1
+    assert checkpoint.read(tmp_path / "other" / "state.safetensors")[1]["step"] == 0
+
+
+def test_killed_between_the_last_state_and_its_model(tmp_path, monkeypatch):
+    """The state says that all is done; resuming must still bring the model up to it."""
+    run = trainer(steps=2, checkpoint_every=1)
+    saved = []
+
+    def second_one_dies(model, folder):
+        saved.append(folder)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        save_model(model, folder)
+
+    save_model = checkpoint.save_model
+    monkeypatch.setattr(checkpoint, "save_model", second_one_dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, tmp_path, people_source(32))
+    resumed = trainer(steps=2, checkpoint_every=1)
+    resumed.load(tmp_path)
+    assert resumed.step == 2
+    train(resumed, tmp_path, people_source(32))
+    model, average = load_file(tmp_path / "model.safetensors"), resumed.average.module.state_dict()
+    assert [name for name in average if not torch.equal(model[name], average[name])] == []
+
+
+def test_notes_beside_a_model_stay(tmp_path):
+    (tmp_path / "README.md").write_text("my notes")
+    checkpoint.save_model(trainer().generator, tmp_path)
+    assert (tmp_path / "README.md").read_text() == "my notes"
+
+
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OSError, match="state.safetensors: could not be written"):

@@ -191,6 +191,14 @@ def test_limbs_lead_to_the_same_limbs():
     assert limb_flow(off, reference, target).item() == pytest.approx(0.15, abs=1e-5)
 
 
+def test_limbs_at_the_rim_count_as_elsewhere():
+    """Half a pixel between the centre of the last pixel and the edge of the picture is picture, too."""
+    keypoints = torch.full((1, 18, 2), -1.0)
+    keypoints[:, [2, 3]] = torch.tensor([[43.4, 10.0], [20.0, 63.4]])  # right shoulder and elbow
+    assert limb_flow(everywhere(64, 44), keypoints, keypoints) < 0.02
+    assert limb_flow(everywhere(64, 44).double(), keypoints, keypoints) < 0.02
+
+
 def test_limbs_that_are_not_known_do_not_count():
     view = pairs(SPLITS["test"], torch.arange(2), 64).target
     known = view.keypoints.clone()

@@ -104,6 +104,11 @@ def test_gram_forgets_places_and_sizes():
     torch.testing.assert_close(gram(features.tile(2, 3)), gram(features))
 
 
+def test_gram_of_a_large_picture_fits_into_half_precision():
+    features = 2 * torch.randn(1, 4, 256, 176).relu()
+    torch.testing.assert_close(gram(features.half()).float(), gram(features), rtol=2e-2, atol=1e-3)
+
+
 def test_style(agree):
     def slow(a0, a1, b0, b1):
         return sum((gram_by_loop(a) - gram_by_loop(b)).abs().mean() for a, b in ((a0, b0), (a1, b1)))
@@ -219,6 +224,13 @@ def test_face_crops(agree):
     agree(lambda image: face_crops(image, BOXES), lambda image: crops_by_slices(image, BOXES), image)
     # ... and in the precision of a training
     torch.testing.assert_close(face_crops(image, BOXES), crops_by_slices(image, BOXES), rtol=0, atol=1e-4)
+
+
+def test_faces_in_half_precision_are_cropped_at_the_same_place():
+    """The generated image of a mixed-precision training has 16 bits, the true one 32."""
+    image = torch.randn(2, 3, 256, 176).bfloat16()
+    boxes = torch.tensor([[75, 33, 37], [101, 157, 51]])
+    torch.testing.assert_close(face_crops(image, boxes), face_crops(image.float(), boxes))
 
 
 @pytest.mark.parametrize("height, size", [(512, 128), (256, 64), (64, 16), (32, 8)])

@@ -226,6 +226,8 @@ def test_start_from_a_smaller_model():
     assert len([name for name in ours if not torch.equal(ours[name], before[name])]) > len(ours) / 4
     with pytest.raises(RuntimeError, match="size mismatch"):
         NTED(replace(small, channels=(8, 16))).start_from(start)
+    with pytest.raises(ValueError, match="a model of 32 rows cannot start from one of 64"):
+        start.start_from(grown)
 
 
 def test_checkpoint_of_another_model(tmp_path):
@@ -250,7 +252,28 @@ def test_batches_that_cannot_be_shared(pairs):
         trainer(pairs=pairs)
 
 
-@pytest.mark.parametrize("name", ["steps", "pairs", "accumulate", "perceptual_scales", "checkpoint_every"])
+def test_losses_that_do_not_suit_a_model_are_refused():
+    for weights, message in ((LossWeights(parts=1), "parts needs 8 textures, .* operations with 4: use --parts 0"),):
+        with pytest.raises(ValueError, match=message):
+            trainer(weights=weights)
+    without = replace(MODEL, textures=(0, 0))
+    with pytest.raises(ValueError, match="reconstruction compares maps, .* none: use --reconstruction 0"):
+        Trainer(without, config(), people_source(32), Pixels(), Accelerator(cpu=True))
+    with pytest.raises(ValueError, match="no textures to extract"):
+        NTED(without).extract(torch.zeros(1, 3, 32, 22))
+
+
+@pytest.mark.parametrize(
+    "name, value", [("warm_up", -1), ("decay", 1.5), ("ema", -0.1), ("texture_dropout", 2.0)]
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}; it must be"):
+        TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "name", ["steps", "pairs", "accumulate", "perceptual_scales", "checkpoint_every", "parts_steps"]
+)  # fmt: skip
 def test_counts_are_at_least_one(name):
     with pytest.raises(ValueError, match=f"{name} is 0; it must be at least 1"):
         TrainConfig(**{name: 0})

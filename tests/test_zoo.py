@@ -3,6 +3,7 @@
 import json
 import runpy
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch.utils.tensorboard import SummaryWriter
 
-from nted_lite import NTED, cli
+from nted_lite import NTED, cli, training
+from nted_lite.config import PRESETS
 
 ZOO = Path(__file__).resolve().parents[1] / "checkpoints" / "train.py"
 TINY = ["--pairs", "1", "--draw-ahead", "1", "--log-every", "1", "--model.channels", "8", "8", "8",
@@ -90,6 +92,21 @@ def test_every_printed_command_is_understood(zoo):
         assert words[0] in ("train", "train-parser") and words[-1] == f"build/zoo/{name}"
         if words[0] == "train":
             assert zoo["steps_wanted"](name) > 0
+
+
+def test_a_card_tells_every_option_that_differs_from_the_preset(zoo, monkeypatch, tmp_path):
+    """... so that its command, read by the program, leads to the configurations that were used."""
+    preset = PRESETS["people-128"]
+    model = replace(preset.model, channels=(32, 16, 8, 8), logit_scale=1.0, appearance_flow=False)
+    weights = replace(preset.train.weights, flow=0.0, limbs=0.0, style=2.5)
+    train = replace(preset.train, betas=(0.0, 0.9), compile=True, weights=weights, seed=3)
+    words = zoo["options"](preset.model, model, "model.") + zoo["options"](preset.train, train)
+    assert "--model.channels 32 16 8 8" in words and "--model.no-appearance-flow" in words and "--compile" in words
+    seen = []
+    monkeypatch.setattr(training, "train", lambda trainer, *_: seen.append((trainer.generator.config, trainer.config)))
+    command = ["nted-lite", "train", "--preset", "people-128", "--out", tmp_path, *shlex.split(" ".join(words))]
+    run(monkeypatch, command)
+    assert seen == [(model, train)]
 
 
 def test_unknown_names_are_refused(zoo, monkeypatch):
