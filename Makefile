@@ -18,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n $
 .PHONY: help env demo lint test test-fast test-browser test-newest test-oldest lab notebooks train zoo figures site bench clean
 
 help:  ## list all targets
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(INSTALLED)  ## build .venv: the package and everything its tests need (PYTHON=python3.12 picks an interpreter)
 
@@ -26,7 +26,7 @@ env: $(INSTALLED)  ## build .venv: the package and everything its tests need (PY
 # takes with it whatever imports it when it is there.
 # The constraints make torch exact from the first step: an open range may fetch gigabytes that a CPU does not need.
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) -e ".[test]"
 	$(PIP) --no-deps --target $(VENV)/vision --upgrade torchvision torch-fidelity
 	@touch $@
@@ -59,7 +59,7 @@ lab: env  ## open the course in JupyterLab
 notebooks: env  ## execute every notebook again and normalise what is saved
 	OMP_NUM_THREADS=1 $(BIN)/python notebooks/make.py
 
-train: env  ## train the small model on the synthetic people into build/train
+train: env  ## train the small model into build/train (go on with: .venv/bin/nted-lite train --out build/train --resume)
 	$(BIN)/nted-lite train --preset people-64 --out build/train
 
 zoo: env  ## train everything that ships, most important first; resumes what was interrupted
@@ -71,13 +71,15 @@ figures: env  ## draw every picture of the README and the book
 site: env  ## build the book and the page Play into build/site (needs npm)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python site/build.py
 
-bench: env  ## speed against slow reference implementations, into benchmarks/
+bench: env  ## speed against slow reference implementations, into benchmarks/ (the other files there are run by hand)
+	@mkdir -p build
 	@for run in people.py pose.py step.py; do \
 		$(BIN)/python benchmarks/$$run || exit 1; echo; \
-	done > benchmarks/results.txt
+	done > build/results.txt
+	@mv build/results.txt benchmarks/results.txt
 	@cat benchmarks/results.txt
 	$(BIN)/python benchmarks/attention.py
 
-clean:  ## remove the environments, build and the caches
+clean:  ## remove the environments, build with your trainings, and the caches
 	rm -rf .venv .venv-* build .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

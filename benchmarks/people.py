@@ -41,11 +41,11 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     index = torch.arange(args.people, device=args.device)
 
-    def clock(function: Callable[[], object], repeats: int = args.repeats) -> float:
-        return best(function, repeats, args.device)
+    def clock(function: Callable[[], object]) -> float:
+        return best(function, args.repeats, args.device)
 
     few = index[:16]
-    single = clock(lambda: [draw(few[i : i + 1], 64) for i in range(len(few))], 2) / len(few) * args.people
+    single = clock(lambda: [draw(few[i : i + 1], 64) for i in range(len(few))]) / len(few) * args.people
     batch = clock(lambda: draw(index, 64))
     plain = clock(lambda: draw(index, 64, supersample=1))
     print(f"{args.people} people, 64 x 44, 2 x 2 rays a pixel, {args.device}, {args.threads} threads")
@@ -54,8 +54,9 @@ def main() -> None:
     print(f"one ray a pixel  {plain:8.3f} s  {args.people / plain:8.0f} images/s  {batch / plain:5.1f} x as fast again")
     for height in (128, 256):
         some = index[: max(1, args.people // (height // 64) ** 2)]
-        seconds = clock(lambda: draw(some, height), max(1, args.repeats // 2))  # noqa: B023
-        print(f"{height:3d} x {height * 11 // 16:3d}        {seconds:8.3f} s  {len(some) / seconds:8.0f} images/s")
+        seconds = clock(lambda: draw(some, height))  # noqa: B023
+        speed = f"{len(some) / seconds:8.0f} images/s  (of {len(some)} people)"
+        print(f"{height:3d} x {height * 11 // 16:3d}        {seconds:8.3f} s  {speed}")
 
 
 if __name__ == "__main__":

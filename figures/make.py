@@ -1,4 +1,4 @@
-"""All pictures of the README and of the notebooks' covers, one function each; `make figures` calls them all."""
+"""All pictures of the README and of the book, one function each; `make figures` calls them all."""
 
 import json
 import re

@@ -80,7 +80,7 @@ def _under(start: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _balance(parser: PeopleParser, people: int = 256) -> PeopleParser:
-    """Measure the mean magnitude of each scale's features, on people of 64 and of 128 rows."""
+    """Divide each scale's features by their mean magnitude on people of 64 and of 128 rows."""
     index, means = torch.arange(people), []
     for height in (64, 128):
         view = render(sample_people(SPLITS["train"], index), sample_poses(SPLITS["train"], index, 0), height)

@@ -84,7 +84,8 @@ def pytest_terminal_summary(terminalreporter):
     reports = terminalreporter.stats.get("skipped", [])
     skipped = [report for report in reports if "browser" in getattr(report, "keywords", ())]  # a skipped file has none
     if skipped:
-        line = f"chromium is missing: {len(skipped)} browser tests did not run; install it (apt install chromium)"
+        cause = "npm is missing" if CHROMIUM else "chromium is missing"
+        line = f"{cause}: {len(skipped)} browser tests did not run; install it (apt install {cause.split()[0]})"
         terminalreporter.write_line(line, red=True, bold=True)
 
 

@@ -63,6 +63,14 @@ def test_stopped_and_resumed_it_ends_like_an_undisturbed_run(watch, tmp_path):
     assert same(again.trainer.average.module, undisturbed.average.module)
 
 
+def test_another_run_is_not_overwritten(watch, tmp_path):
+    trainer(6).save(tmp_path)
+    other = trainer(6)
+    other.train_step()
+    with pytest.raises(ValueError, match="already contains a run"):
+        watch(other, tmp_path)
+
+
 def test_the_resume_button_goes_on(watch):
     monitor = watch(trainer(10_000))
     wait_for(lambda: monitor.trainer.step >= 1)

@@ -128,7 +128,7 @@ def sample_poses(seed: int, index: Tensor, view: int | Tensor) -> Poses:
         arms=_sample_arms(draws, stance == 2, leading),
         legs=_sample_legs(draws, stance, leading),
         zoom=torch.where(crop, 1.75 + 0.3 * jitter[:, 0], 1.0 + 0.06 * jitter[:, 0]),
-        focus=torch.where(crop, 0.76 + 0.05 * jitter[:, 1], 0.5 + 0.0 * jitter[:, 1]),
+        focus=torch.where(crop, 0.76 + 0.05 * jitter[:, 1], 0.5),
         shift=torch.stack([0.12 * jitter[:, 2], 0.06 * jitter[:, 3]], 1),
     )
 

@@ -122,7 +122,7 @@ def _top(draws: Draws) -> dict[str, Tensor]:
     kind = draws.choice("hem", [3.2, 1.6, 1.0])
     hem = torch.where(kind == 0, draws.between("loose", 0.0, 0.06), draws.between("tucked", 0.09, 0.15))
     hem = torch.where(kind == 2, -draws.between("dress", 0.28, 0.62), hem)
-    neckline = torch.where(jacket, 1, draws.choice("neckline", [1.5, 1.0, 0.5]))
+    neckline = torch.where(jacket, NECKLINES.index("v"), draws.choice("neckline", [1.5, 1.0, 0.5]))
     return dict(top_pattern=pattern, top_period=period, sleeve=sleeve, hem=hem, neckline=neckline)
 
 

@@ -8,6 +8,7 @@ from nted_lite.plotting.base import (
     PART_COLOURS,
     arrow,
     contact_sheet,
+    lit,
     painted,
     part_legend,
     part_pictures,
@@ -30,7 +31,7 @@ from nted_lite.plotting.base import (
 )
 
 __all__ = [
-    "DPI", "INK", "PALE", "PAPER", "PART_COLOURS", "arrow", "contact_sheet", "painted", "part_legend",
+    "DPI", "INK", "PALE", "PAPER", "PART_COLOURS", "arrow", "contact_sheet", "lit", "painted", "part_legend",
     "part_pictures", "picture", "put", "say", "sheet", "show_entities", "show_measures", "show_parts", "show_pose",
     "show_swap", "show_textures", "show_transfer", "spotlight", "stick_figures", "style", "texture_colours",
     "texture_parts",

@@ -9,7 +9,7 @@ from einops import reduce
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from nted_lite.plotting.base import DPI, INK, PALE, PAPER, PART_COLOURS, painted, part_legend, put, say, sheet
+from nted_lite.plotting.base import DPI, INK, PAPER, PART_COLOURS, painted, part_legend, put, say, sheet
 
 COLD, WARM = PART_COLOURS["top"], PART_COLOURS["shoes"]
 SCALE = 2
@@ -141,7 +141,7 @@ def show_costs(costs: Mapping[str, Mapping[str, float]], quality: Mapping[str, f
     panels[2].margins(x=0.3)
     panels[2].grid(axis="y", color="#eeeeee")
     if len(quality) < len(costs):
-        figure.supxlabel("grey: not trained yet", fontsize=8, color=PALE)
+        figure.supxlabel("grey: not trained yet", fontsize=8)
     panels[0].invert_yaxis()
     return figure
 

@@ -7,7 +7,7 @@ import seaborn
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from nted_lite.plotting.base import DPI, INK, PALE, PAPER, PART_COLOURS, put, say, sheet
+from nted_lite.plotting.base import DPI, INK, PAPER, PART_COLOURS, put, say, sheet
 
 SELECTED, LEFT = PART_COLOURS["top"], "#c8c8c8"
 """Colours of textures that a rule selects, and of those that it leaves"""
@@ -77,7 +77,7 @@ def show_matrix(people: Tensor, donors: Tensor, generated: Tensor, target: Tenso
             put(axes, people[row], start, y, width, height)
             for column in range(columns):
                 put(axes, pictures[row, column], start + 14 + (column + 1) * (width + gap), y, width, height)
-        say(axes, "person ↓\ngarment →", start + width / 2, head + height / 2, fontsize=8, color=PALE)
+        say(axes, "person ↓\ngarment →", start + width / 2, head + height / 2, fontsize=8)
     return figure
 
 

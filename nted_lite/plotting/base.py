@@ -54,11 +54,11 @@ def part_pictures(parts: Tensor) -> Tensor:
 
 
 def texture_parts(distribution: Tensor, parts: Tensor) -> list[int]:
-    """The part that each texture paints most, found on b pictures. b k h w, b H W -> k numbers of PARTS"""
-    counts = confusion(distribution, parts)
-    share = counts / reduce(counts, "k p -> 1 p", "sum").clamp_min(1)  # of the part, or background would win it all
-    covers = counts.argmax(1)
-    return torch.where(counts.sum(1) > 0, covers, share.argmax(1)).tolist()
+    """The part that has most of the pixels in which a texture leads, on b pictures; background if it leads in none.
+
+    b k h w, b H W -> k numbers of PARTS
+    """
+    return confusion(distribution, parts).argmax(1).tolist()
 
 
 def texture_colours(groups: Sequence[int]) -> Tensor:
@@ -85,6 +85,11 @@ def spotlight(image: Tensor, maps: Tensor) -> Tensor:
 
 
 # --------------------------------------------------------------------------------------------------- a sheet of paper
+
+
+def lit(image: Tensor, maps: Tensor) -> Tensor:
+    """One picture lit by each of k maps, scaled to full brightness. 3 h w, k h w -> k 3 h w"""
+    return spotlight(image, maps / torch.quantile(maps.flatten(1), 0.98, dim=1)[:, None, None])
 
 
 def sheet(width: float, height: float) -> tuple[Figure, Axes]:
@@ -218,7 +223,7 @@ def show_textures(
 
     Textures that paint mostly the background are only counted: their pictures would be nearly white.
     """
-    taken = spotlight(reference, extraction / torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None])
+    taken = lit(reference, extraction)
     given = spotlight(target, distribution)
     small = F.interpolate(reference[None], size=extraction.shape[-2:], mode="area")
     swatches = gather(small, extraction[None])[0]
@@ -262,6 +267,6 @@ def show_measures(measured: Mapping[str, Mapping[str, Mapping[str, float]]], nam
         bars = panel.barh(list(measured), means, xerr=errors, color=colours, height=0.7, ecolor=INK)
         panel.bar_label(bars, fmt="%#.3g", padding=5, fontsize=8, color=INK)
         panel.set(xlim=(0, 1.22 * max(highs)), title=title)
-        panel.invert_yaxis() if panel is panels[0] else None
         panel.tick_params(left=False)
+    panels[0].invert_yaxis()
     return figure

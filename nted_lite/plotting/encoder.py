@@ -9,8 +9,9 @@ from einops import einsum, rearrange, repeat
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from nted_lite.entities import shrink
 from nted_lite.people import PARTS, SPLITS, render, sample_people, sample_poses
-from nted_lite.plotting.base import DPI, INK, PALE, PAPER, put, say, sheet, spotlight
+from nted_lite.plotting.base import DPI, INK, PALE, PAPER, lit, put, say, sheet
 from nted_lite.texture import gather
 
 
@@ -136,14 +137,8 @@ def show_folding(frequency: float, step: int, rows: int = 21) -> Figure:
 
 def extracted_parts(extraction: Tensor, parts: Tensor) -> list[int]:
     """The part that each texture averages most, over b pictures. b k h w, b H W -> k indices into PARTS"""
-    small = F.interpolate(rearrange(parts, "b h w -> b 1 h w").float(), size=extraction.shape[-2:], mode="nearest")
-    labels = F.one_hot(rearrange(small, "b 1 h w -> b h w").long(), len(PARTS)).to(extraction)
+    labels = F.one_hot(shrink(parts, extraction), len(PARTS)).to(extraction)
     return einsum(extraction, labels, "b k h w, b h w g -> k g").argmax(1).tolist()
-
-
-def lit(image: Tensor, extraction: Tensor) -> Tensor:
-    """One picture lit by each of k extraction maps, scaled to full brightness. 3 h w, k h w -> k 3 h w"""
-    return spotlight(image, extraction / torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None])
 
 
 def show_scales(reference: Tensor, extraction: Mapping[str, Tensor], parts: Tensor) -> Figure:

@@ -25,7 +25,8 @@ def readings(model: NTED, pair: Pair, number: int) -> Figure:
     keypoints = pair.target.keypoints[number]
     white = keypoints.new_tensor([40 * model.config.height / 256, 0])
     ways = {"1": keypoints + white, "2": keypoints, "3": keypoints * 0.4, "4": keypoints.flip(-1)}
-    pose = model.pose_map(torch.stack([*ways.values()]))
+    visible = pair.target.visible[[number] * len(ways)]
+    pose = model.pose_map(torch.stack([*ways.values()]), visible)
     photo = pair.reference.image[[number] * len(ways)]
     rows = {"photo": photo, "as read": stick_figures(pose), "generated": model(photo, pose).image}
     return contact_sheet(rows, list(ways), scale=3)

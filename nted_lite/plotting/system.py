@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nted_lite.layers import upsample
 from nted_lite.model import NTED, Textures, Transfer
-from nted_lite.plotting import arrow, painted, part_legend, put, say, sheet, spotlight, stick_figures, texture_parts
+from nted_lite.plotting import arrow, lit, painted, part_legend, put, say, sheet, stick_figures, texture_parts
 
 TILE = 44, 64  # columns and rows of the small pictures
 BOX = 88, 128  # and of the large ones
@@ -97,10 +97,9 @@ def _operation(axes: Axes, reference: Tensor, made: Transfer, number: int, y: fl
     """One row: the pixels each texture averages -> the textures -> who paints what."""
     extraction, vectors, shares = made.extraction[number][0], made.textures[number][0], made.distribution[number][:1]
     k, c = vectors.shape
-    peak = torch.quantile(extraction.flatten(1), 0.98, dim=1)[:, None, None]
     person = shares[0] * (torch.tensor(groups, device=shares.device) > 0)[:, None, None]
     chosen = person.sum((1, 2)).topk(min(k, TILES)).indices  # the background's come last
-    tiles = spotlight(reference, (extraction / peak)[chosen])
+    tiles = lit(reference, extraction[chosen])
     lines = -(-len(tiles) // 8)
     start = y + (BOX[1] - lines * (TILE[1] + 4)) / 2
     for texture, tile in enumerate(tiles):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from nted_lite.plotting.base import DPI, INK, PALE, PAPER, PART_COLOURS, arrow, put, say, sheet, spotlight
+from nted_lite.plotting.base import DPI, INK, PALE, PAPER, PART_COLOURS, arrow, lit, put, say, sheet, spotlight
 from nted_lite.texture import scatter
 
 # Full attention, PyTorch's fused version, and NTED's two attentions have these colours in every figure.
@@ -63,7 +63,7 @@ def _bar(axes: Axes, shares: Tensor, colours: Tensor, box: tuple[float, float, f
         put(axes, _flat(colours[texture]), x, y, part, height)
         axes.add_patch(Rectangle((x, y), part, height, fill=False, edgecolor=PAPER, linewidth=1))
         if part > 28:
-            say(axes, str(texture), x + part / 2, y + height + 9, fontsize=8, color=PALE)
+            say(axes, str(texture), x + part / 2, y + height + 9, fontsize=8)
         x += part
 
 
@@ -89,10 +89,9 @@ def show_choice(
     extraction, distribution  k h w    sum to 1 over h w, and over k
     colours                   k 3      -1..1
     """
-    taken = extraction[texture] / torch.quantile(extraction[texture], 0.98)
     pictures = {
         "reference": reference,
-        f"texture {texture} is taken here": spotlight(reference, taken[None])[0],
+        f"texture {texture} is taken here": lit(reference, extraction[[texture]])[0],
         "painted": scatter(colours[None], distribution[None])[0],
         f"texture {texture} goes here": spotlight(target, distribution[texture][None])[0],
         "target": target,
@@ -122,8 +121,7 @@ def show_glance(reference: Tensor, target: Tensor, weights: Tensor, pixels: Sequ
     for number, (row, column) in enumerate(pixels):
         x = 15 + number * (2 * width + gap + 20)
         put(axes, target, x, 24, width, height)
-        lit = spotlight(reference, weights[number][None] / torch.quantile(weights[number], 0.98))[0]
-        put(axes, lit, x + width + gap, 24, width, height)
+        put(axes, lit(reference, weights[[number]])[0], x + width + gap, 24, width, height)
         say(axes, "target pixel", x + width / 2, 12)
         say(axes, "looks here", x + 1.5 * width + gap, 12)
         _mark(axes, (x + column * width / w, 24 + row * height / h), (width / w, height / h))

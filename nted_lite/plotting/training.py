@@ -7,10 +7,10 @@ from einops import rearrange
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from seaborn.utils import relative_luminance
 from torch import Tensor
 
 from nted_lite.images import picture
-from nted_lite.people import PARTS
 from nted_lite.plotting.base import DPI, INK, PALE, PAPER, PART_COLOURS, contact_sheet, painted, texture_parts
 
 COLOURS = dict(
@@ -66,7 +66,7 @@ def show_runs(
         if panel == "discriminator":
             axes.axhline(2 * torch.log(torch.tensor(2.0)).item(), color=PALE, linewidth=0.8, linestyle=":")
             right = axes.get_yaxis_transform()  # x from 0 to 1 over the panel, y in the loss
-            axes.text(0.99, 1.37, "tossing a coin", fontsize=8, color=PALE, ha="right", va="top", transform=right)
+            axes.text(0.99, 1.37, "tossing a coin", fontsize=8, ha="right", va="top", transform=right)
     lines = {line.get_label(): line for axes in grid.flat for line in axes.get_lines() if line.get_label()[0] != "_"}
     figure.legend(lines.values(), lines, loc="outside lower center", ncols=len(lines), frameon=False)
     return figure
@@ -116,8 +116,7 @@ def show_moments(names: Sequence[str], views: Mapping[str, Mapping], moment: int
         label = name.replace("-too-", "\ntoo ").replace("-", " ")
         rows[label] = bytes_to_images(chosen["generated"][moment][:people])
         rows[f"{label}\nmaps"] = map_pictures(chosen, moment)[:people]
-    legend = {part: PART_COLOURS[part] for part in PARTS}
-    return contact_sheet(rows, scale=3, legend=legend)
+    return contact_sheet(rows, scale=3, legend=True)
 
 
 def map_pictures(views: Mapping, moment: int) -> Tensor:
@@ -159,7 +158,7 @@ def show_live(history: Mapping[str, Sequence[float]], grid: Tensor, maps: Tensor
 
 
 def _losses(axes: Axes, history: Mapping[str, Sequence[float]]) -> None:
-    """Every loss divided by its first value is hard to read; a logarithmic axis shows all of them."""
+    """Every loss over the steps, on a logarithmic axis; running means."""
     over = max(1, len(history["step"]) // 40)
     colours = ("C0", "C1", "C2", "C3", INK, PART_COLOURS["hair"], PALE)  # the adversary's losses come last
     losses = [item for item in history.items() if item[0] != "step"]
@@ -187,7 +186,8 @@ def show_flops(shares: Mapping[str, Mapping[str, float]]) -> Figure:
             share = parts[module] / total
             axes.barh(row, share, left=left, color=colour, label=module if row == 0 else None)
             if share > 0.05:
-                axes.text(left + share / 2, row, f"{share:.0%}", ha="center", va="center", fontsize=8, color=PAPER)
+                ink = PAPER if relative_luminance(colour) < 0.18 else INK
+                axes.text(left + share / 2, row, f"{share:.0%}", ha="center", va="center", fontsize=8, color=ink)
             left += share
     axes.set_yticks(range(len(shares)), [name for name in shares])
     axes.invert_yaxis()

@@ -32,7 +32,7 @@ class AblationBrowser(Panel):
     """Controls for the variant, the person and the pose; the pictures and maps; the variant's row of the table.
 
     people    number of test people, and of their poses, to choose from
-    variants  name -> folder; the default is every variant that has been trained and ships with its weights
+    variants  name of a variant -> folder; the default is every one that has been trained and ships with its weights
 
     Raises ValueError if there are none. `made` is the generated image, 3 h w.
     """

@@ -12,7 +12,7 @@ import torch
 from nted_lite.data.examples import Source, both_directions
 from nted_lite.plotting.base import painted, texture_parts
 from nted_lite.plotting.training import show_live
-from nted_lite.training import STATE, Trainer, sample_grid
+from nted_lite.training import STATE, Trainer, check_folder, sample_grid
 from nted_lite.widgets.boxes import Column, Row
 
 
@@ -28,7 +28,8 @@ class TrainingMonitor(Column):
     before it after its current step. `history` holds the losses, `trainer.average.module` the model. A thread, and no
     process, so that both can be read at any time, and nothing stays behind when the kernel ends.
 
-    Raises ValueError, like `Trainer.load`, if the run in `out` belongs to another model.
+    Raises ValueError, like `Trainer.load`, if the run in `out` belongs to another model, and if `trainer` has already
+    trained something else.
     """
 
     current: ClassVar["TrainingMonitor | None"] = None
@@ -39,6 +40,8 @@ class TrainingMonitor(Column):
         self.trainer, self.out, self.every = trainer, out and Path(out), every
         if self.out and trainer.step == 0 and (self.out / STATE).is_file():
             trainer.load(self.out)
+        if self.out:
+            check_folder(trainer, self.out)
         views = preview(torch.arange(3), trainer.accelerator.device)
         self.shown = both_directions(torch.arange(3), views, trainer.generator.pose_map).of_pairs()
         self.history: dict[str, list] = {"step": []}
