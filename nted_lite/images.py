@@ -20,7 +20,7 @@ from einops import rearrange, repeat
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from nted_lite.pose import MISSING
+from nted_lite.pose import MISSING, mark_missing
 
 TOLERANCE = 0.02
 """A picture whose aspect ratio is this close to the model's is resized whole: 750 x 1101 is off by 0.9 %"""
@@ -81,11 +81,14 @@ class Framing:
 
         keypoints  ... 18 2   a joint with -1 in x or y is missing
         returns    ... 18 2   missing joints become (-1, -1); the arithmetic is that of `keypoints.to_frame`
+
+        As in the published files, the half pixel by which resizing moves the centres of pixels is left out: key points
+        lie (1 - scale) / 2 pixels low and right.
         """
         corner = keypoints.new_tensor([self.left, self.top])
         scale = keypoints.new_tensor([self.out_width / self.width, self.out_height / self.height])
         missing = (keypoints == MISSING).any(-1, keepdim=True)
-        return torch.where(missing, MISSING, (keypoints - corner) * scale)
+        return mark_missing((keypoints - corner) * scale, missing)
 
 
 def warn_of_cuts(framings: Mapping[Path, Framing]) -> None:

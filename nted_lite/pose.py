@@ -42,6 +42,7 @@ COLOURS = (
 """Values of channels 0, 1, 2 for joint i and limb i, 0..255: OpenPose's list, red to violet, but in the order BGR."""
 
 MISSING = -1.0
+"""x and y of a joint that is missing, in key points that carry no `visible`"""
 FAR = 8192  # "the limb has no pixel in this row": larger than any distance in the frame, and small enough for int16
 
 
@@ -58,14 +59,17 @@ def pose_map(
     fine       whether channels 3-19 are `limb_nearness` instead of the published distances (a departure from the paper)
     returns    ... 20 height width   float32, 0..1, on the device of the key points
 
-    Channels 0-2: the stick figure on black. Channels 3-19: city-block distance to limb l in pixels of a 256-row map,
-    divided by 3, truncated, capped at 255, divided by 255: 0 on the limb, 1 far away. A limb with a missing joint, or
-    without a pixel in the frame, is 1 everywhere; a person without any joint is an empty figure and 17 channels of 1.
+    Channels 0-2: the stick figure on black. Channels 3-19: city-block distance to limb l in pixels of the map (below
+    256 rows, in pixels of a 256-row map), divided by 3, truncated, capped at 255, divided by 255: 0 on the limb, 1 far
+    away. A limb with a missing joint, or without a pixel in the frame, is 1 everywhere; a person without any joint is
+    an empty figure and 17 channels of 1.
 
     The published pose input of NTED (2204.06160). Raises ValueError for a wrong shape or type, and for coordinates that
     are NaN or beyond 10,000 pixels.
     """
     width = height * 11 // 16 if width is None else width
+    if keypoints.ndim == 2:
+        return pose_map(keypoints[None], None if visible is None else visible[None], height, width, fine)[0]
     if keypoints.ndim > 3:
         shown = None if visible is None else visible.flatten(0, -2)
         return pose_map(keypoints.flatten(0, -3), shown, height, width, fine).unflatten(0, keypoints.shape[:-2])
@@ -150,6 +154,16 @@ def present(keypoints: Tensor) -> Tensor:
     return (keypoints != MISSING).all(-1)
 
 
+def mark_missing(keypoints: Tensor, missing: Tensor) -> Tensor:
+    """Set missing joints to -1, after arithmetic, and see that no other joint has a -1, which would lose it.
+
+    keypoints  ... c   x, y and perhaps a confidence
+    missing    ... 1   bool
+    returns    ... c   a coordinate of exactly -1 in a joint that is not missing moves by a thousandth of a pixel
+    """
+    return torch.where(missing, MISSING, torch.where(keypoints == MISSING, MISSING + 0.001, keypoints))
+
+
 def limb_spans(keypoints: Tensor, visible: Tensor, radius: int, height: int, width: int) -> tuple[Tensor, Tensor]:
     """The first and last column of each limb's filled ellipse in each row.
 
@@ -169,8 +183,8 @@ def limb_spans(keypoints: Tensor, visible: Tensor, radius: int, height: int, wid
     left, right = blank.scatter_reduce(0, row, x, "amin"), (-blank).scatter_reduce(0, row, x, "amax")
     left, right = (rearrange(end, "(b l h) -> b l h", l=len(LIMBS), h=height + 2)[..., 1:-1] for end in (left, right))
     start, end = torch.tensor(LIMBS, device=x.device).T
-    present = (visible[:, start] & visible[:, end])[..., None] & (left < width) & (right >= 0)
-    return torch.where(present, left, FAR), torch.where(present, right, -FAR)
+    drawn = (visible[:, start] & visible[:, end])[..., None] & (left < width) & (right >= 0)
+    return torch.where(drawn, left, FAR), torch.where(drawn, right, -FAR)
 
 
 def ellipse_outline(keypoints: Tensor, radius: int, step: int = 1) -> tuple[Tensor, Tensor]:

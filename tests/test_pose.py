@@ -103,6 +103,7 @@ def test_a_person_is_drawn_alone_as_in_a_batch(height, people):
     batch = pose_map(points, height=height)
     for i in (0, people // 2, people - 1):
         assert torch.equal(pose_map(points[i : i + 1], height=height)[0], batch[i])
+        assert torch.equal(pose_map(points[i], points[i, :, 0] != -1, height=height), batch[i])
 
 
 def test_missing_joints():
@@ -147,7 +148,8 @@ def test_size_type_and_device():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((torch.zeros(18, 2),), "b 18 2"),
+        ((torch.zeros(18, 3),), "b 18 2"),
+        ((torch.zeros(36),), "b 18 2"),
         ((torch.zeros(1, 17, 2),), "b 18 2"),
         ((torch.zeros(1, 18, 2, dtype=torch.long),), "floats"),
         ((torch.full((1, 18, 2), torch.nan),), "NaN"),
