@@ -16,11 +16,12 @@ PICTURES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif",
 )  # fmt: skip
 """Endings of picture files, in upper or lower case"""
-KEYPOINTS = ("_keypoints.json", ".txt", ".json", ".npy")
+KEYPOINTS = ("_keypoints.json", ".txt", ".json", ".npy", ".npz", ".csv")
 """Endings of key-point files, in upper or lower case"""
 PAIR = "`target,source[,source ...]`"
 
-_ENDING = re.compile(f"({'|'.join(map(re.escape, PICTURES + KEYPOINTS))})+$", re.I)
+_ENDINGS = f"({'|'.join(map(re.escape, PICTURES + KEYPOINTS))})"
+_ENDING = re.compile(f"{_ENDINGS}+$", re.I)
 _TARGET, _SOURCE = {"target", "to"}, {"source", "sources", "reference", "from"}  # words in a header
 # WOMEN/Blouses_Shirts/id_00000001/02_1_front is also written
 #   fashionWOMENBlouses_Shirtsid0000000102_1front by PATN, ADGAN, PISE and GFLA, some without the underscore, and
@@ -52,14 +53,19 @@ def read_lines(path: str | Path) -> list[tuple[int, str]]:
 
 
 def tidy_path(name: str, folders: Sequence[str] = ()) -> str:
-    """Normalise a path from a list: forward slashes, no leading `./` or `img/`, no quotes around it.
+    """Normalise a path from a list: forward slashes, no `./`, no leading `img/`, no quotes around it.
 
     folders  further prefixes to remove, such as "disk/photos"
     """
-    name = name.strip().strip("\"'").replace("\\", "/")
+    name = re.sub(r"(^|/)(\./)+", r"\1", name.strip().strip("\"'").replace("\\", "/"))
     for folder in folders:
         name = name.removeprefix(f"{folder}/")
-    return name.removeprefix("./").lstrip("/").removeprefix("img/")
+    return name.lstrip("/").removeprefix("img/")
+
+
+def without_ending(path: str) -> str:
+    """A path without one ending of PICTURES or KEYPOINTS: "a/b.jpg" -> "a/b", but "a/look.1", which has none, stays."""
+    return re.sub(f"{_ENDINGS}$", "", path, flags=re.I)
 
 
 def picture_name(path: str) -> str:

@@ -16,6 +16,7 @@ from nted_lite.lists import (
     read_pairs,
     read_text,
     tidy_path,
+    without_ending,
 )
 
 TEXT = "Zoë/a.jpg,b.jpg\n\n  c.jpg,d.jpg \n"
@@ -49,7 +50,7 @@ def test_what_is_not_text_is_named(tmp_path, content):
 
 @pytest.mark.parametrize(
     "written", ["a/b c.jpg", " a/b c.jpg ", "img/a/b c.jpg", "./img/a/b c.jpg", "/img/a/b c.jpg", "img\\a\\b c.jpg",
-                '"a/b c.jpg"', "'img/a/b c.jpg'", ".\\a\\b c.jpg"],
+                '"a/b c.jpg"', "'img/a/b c.jpg'", ".\\a\\b c.jpg", "img/./a/b c.jpg", "./././a/./b c.jpg"],
 )  # fmt: skip
 def test_paths_are_tidied(written):
     assert tidy_path(written) == "a/b c.jpg"
@@ -58,7 +59,7 @@ def test_paths_are_tidied(written):
 @pytest.mark.parametrize("folder", ["mine", "mine/", "./mine"])
 def test_paths_that_begin_with_the_folder(tmp_path, monkeypatch, folder):
     monkeypatch.chdir(tmp_path)
-    for written in ("a/b.jpg", "mine/a/b.jpg", f"{tmp_path}/mine/a/b.jpg", "mine\\a\\b.jpg"):
+    for written in ("a/b.jpg", "mine/a/b.jpg", "./mine/a/b.jpg", f"{tmp_path}/mine/./a/b.jpg", "mine\\a\\b.jpg"):
         assert lines(tmp_path, f"{written},{written}\n", folder=Path(folder)) == [(1, Item("a/b.jpg", ("a/b.jpg",)))]
     assert lines(tmp_path, "mine2/b.jpg,c.jpg\n", folder=Path(folder)) == [(1, Item("mine2/b.jpg", ("c.jpg",)))]
 
@@ -103,6 +104,12 @@ def test_a_picture_of_deepfashion_has_one_name(written):
 )  # fmt: skip
 def test_names(written, name):
     assert picture_name(written) == name == picture_name(name)
+
+
+@pytest.mark.parametrize("ending", ["", *PICTURES, *KEYPOINTS, ".JPG", "_KEYPOINTS.JSON"])
+def test_one_ending_is_taken_off_and_no_more(ending):
+    for name in ("a/look.1", "2024.05.01", "me.jpg" if ending else "me"):
+        assert without_ending(name + ending) == name
 
 
 def test_files_are_found_and_hidden_ones_are_not(tmp_path):
