@@ -54,10 +54,13 @@ def read_sequence(
     options  how the key points are read, as in `read_pose`; `posed` likewise, the same for every frame
     returns  f 18 2   float64, pixels, (-1, -1) for a missing joint; frames whose pose cannot be used are left out
              what was wrong with each of these, in one line that names the file
-    raises   ValueError, in one line, if there is nothing to read, or if no pose can be used
+    raises   ValueError, in one line, if there is nothing to read, if no pose can be used, or if an option cannot be
     """
+    options.check(posed)
     poses, problems = [], []
     for file, name, person in _sources(path):
+        if person is not None and options.person is not None:
+            raise ValueError(f"{path}: each of its poses is a frame of one person; omit --person")
         try:
             chosen = options if person is None else replace(options, person=person)
             poses.append(read_pose(file, height, width, chosen, posed=posed, name=name))
@@ -79,6 +82,8 @@ def _sources(path: Path) -> list[tuple[Path, str | None, int | None]]:
         people = people_of(path)
     except OSError as error:
         raise ValueError(f"{path}: not a folder or file with poses ({reason(error)})") from error
+    if not people:
+        raise ValueError(f"{path}: no poses in it")
     if None not in people:
         return [(path, name, None) for name in sorted(people, key=natural)]
     number = len(people[None])

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from nted_lite.images import Framing, read_image, warn_of_cuts, write_file, write_png
 from nted_lite.keypoints import AUTO, PoseOptions, read_pose
-from nted_lite.lists import KEYPOINTS, PICTURES, by_name, picture_name, read_pairs
+from nted_lite.lists import KEYPOINTS, PICTURES, by_name, picture_name, read_pairs, without_ending
 from nted_lite.model import NTED
 from nted_lite.pose import stick_figures
 
@@ -45,10 +45,7 @@ class Job:
     def __post_init__(self):
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"{self.out}: pictures are written as PNG, so the name must end in .png")
-        if self.options.frame == "picture" and not self.posed:
-            raise ValueError("--frame picture: name the image whose pixel coordinates the key points use with --posed")
-        if self.options.frame not in ("auto", "picture") and self.posed:
-            raise ValueError(f"--frame {self.options.frame} and --posed {self.posed} contradict each other; omit one")
+        self.options.check(self.posed)
 
     def read(self, height: int, width: int) -> tuple[Tensor, Tensor, Framing]:
         """The reference image, 3 h w in -1..1; the key points, 18 2 in pixels; and the framing of the reference.
@@ -104,7 +101,8 @@ def transfer_file(model: NTED, job: Job, sheet: bool = False) -> None:
 
 def output_name(source: str, target: str) -> str:
     """The file name for a pair: both paths with `+` for `/`, so `A+1_to_B+2.png` for A/1.jpg and B/2.jpg."""
-    return "_to_".join(Path(name).with_suffix("").as_posix().replace("/", "+") for name in (source, target)) + ".png"
+    names = (Path(without_ending(name)).as_posix().replace("/", "+") for name in (source, target))
+    return "_to_".join(names) + ".png"
 
 
 def read_jobs(pairs: Path, images: Path, poses: Path, out: Path, options: PoseOptions = AUTO) -> list[Job]:

@@ -12,6 +12,7 @@ from nted_lite import animation, cli
 from nted_lite.animation import animate, enlarged, frames, natural, read_sequence, synthetic_sequence, write_film
 from nted_lite.checkpoint import load_model
 from nted_lite.images import read_image, write_png
+from nted_lite.keypoints import PoseOptions
 from nted_lite.people import SPLITS, pairs
 from nted_lite.weights.hub import shipped
 
@@ -82,15 +83,69 @@ def test_a_frame_without_a_pose_is_left_out_and_named(film, poses):
     assert len(points) == 7 and "frame8.txt: every joint is missing" in problem
 
 
+def instance(points):
+    return {"keypoints": points[:, :2].tolist(), "keypoint_scores": points[:, 2].tolist()}
+
+
+def joined(film):
+    return torch.cat([published(film), film.visible[..., None].double()], -1)
+
+
+def test_videos_with_frames_without_people(film, tmp_path):
+    """MMPose, ComfyUI and COCO each write an empty frame in their own way; it is left out, and named."""
+    points = joined(film)
+    people = [[] if n == 3 else [one] for n, one in enumerate(points)]
+    forms = {
+        "MMPose": {"instance_info": [{"frame_id": n, "instances": [instance(one) for one in frame]}
+                                     for n, frame in enumerate(people)]},
+        "ComfyUI": [{"people": [{"pose_keypoints_2d": one.flatten().tolist()} for one in frame], "canvas_width": 256,
+                     "canvas_height": 256} for frame in people],
+        "COCO": {"images": [{"id": n, "file_name": f"{n:012d}"} for n in range(8)],
+                 "annotations": [{"image_id": n, "keypoints": one.flatten().tolist()}
+                                 for n, frame in enumerate(people) for one in frame]},
+    }  # fmt: skip
+    wanted = expected(film)[[0, 1, 2, 4, 5, 6, 7]]
+    for form, content in forms.items():
+        (tmp_path / "film.json").write_text(json.dumps(content))
+        read, problems = read_sequence(tmp_path / "film.json", 64, 44)
+        assert torch.allclose(read, wanted, atol=1e-6), form
+        assert problems == [f"{tmp_path / 'film.json'}: there is no person in 000000000003"], form
+
+
+def test_the_picture_of_one_frame_stands_for_all(film, tmp_path):
+    """--posed is about sizes: that the files name their pictures does not make them those of other people."""
+    Image.new("RGB", (256, 256)).save(tmp_path / "f0.jpg")
+    folder = tmp_path / "poses"
+    folder.mkdir()
+    for n, one in enumerate(joined(film)):
+        found = [{"image_id": f"f{n}.jpg", "keypoints": one.flatten().tolist()}]
+        (folder / f"f{n}.json").write_text(json.dumps(found))
+    read, problems = read_sequence(folder, 64, 44, posed=tmp_path / "f0.jpg")
+    assert problems == [] and torch.allclose(read, expected(film), atol=1e-6)
+
+
+def test_options_that_cannot_be_are_refused(film, poses, tmp_path):
+    np.save(tmp_path / "film.npy", published(film).numpy())
+    for source, options, posed, line in (
+        (poses, PoseOptions("256"), tmp_path / "big.png", "--frame 256 and --posed .* contradict each other"),
+        (poses, PoseOptions("picture"), None, "--frame picture: name the image"),
+        (tmp_path / "film.npy", PoseOptions(person=7), None, "each of its poses is a frame of one person; omit"),
+    ):
+        with pytest.raises(ValueError, match=line):
+            read_sequence(source, 64, 44, options, posed)
+
+
 def test_what_is_no_sequence_is_refused_in_one_line(film, poses, tmp_path):
     two = [{"pose_keypoints_2d": published(film)[n].flatten().tolist()} for n in (0, 1)]
     (tmp_path / "two.json").write_text(json.dumps({"people": two}))
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.txt").write_text("hello\n")
+    (tmp_path / "blank.txt").touch()
+    (tmp_path / "nobody.json").write_text("[]")
     for name, line in {
         "nowhere": "not a folder or file with poses", "two.json": "2 people in one picture are one frame",
         "empty": "no files of key points", "poses/frame6.txt": "1 pose, where a sequence has several",
-        "bad.txt": "is not two numbers",
+        "bad.txt": "is not two numbers", "blank.txt": "no poses in it", "nobody.json": "no poses in it",
     }.items():  # fmt: skip
         with pytest.raises(ValueError, match=line) as refused:
             read_sequence(tmp_path / name, 64, 44)

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from nted_lite import cli
-from nted_lite.keypoints import PoseOptions, read_pose
-from nted_lite.keypoints.estimate import Estimator, estimate_files
+from nted_lite.keypoints import PoseOptions, read_keypoints, read_pose
+from nted_lite.keypoints.estimate import Estimator, as_json, as_text, estimate_files
 
 transformers = pytest.importorskip("transformers")
 
@@ -98,6 +98,38 @@ def test_text_and_json_are_what_transfer_reads(estimator, photo, tmp_path):
     assert (text - listed).abs().max() < 0.01
     assert (text[0] - torch.tensor([(222.7 - 80) / 8, 128 / 8])).abs().max() < 0.4 and (text[9] == -1).all()
     assert torch.allclose(read_pose(tmp_path / "a.json", 64, 44, PoseOptions("picture"), posed=photo), listed)
+
+
+@pytest.mark.parametrize("write", [as_text, as_json])
+@pytest.mark.parametrize("near", [-1.0004, -1.0, -0.9996])
+def test_a_joint_is_not_lost_by_rounding_to_the_mark_of_missing_ones(tmp_path, write, near):
+    person = torch.full((18, 3), 100.0)
+    person[3], person[4], person[5] = torch.tensor([[near, 50, 1], [50, near, 1], [-1, -1, 0]])
+    person[[3, 4], :2] += torch.where(person[[3, 4], :2] == -1, 1e-4, 0)  # an exact -1 means missing
+    shift = 40 if write is as_text else 0
+    moved = person - torch.tensor([shift, 0, 0])
+    moved[5] = torch.tensor([-1, -1, 0])
+    picture = (176, 256) if shift else (256, 256)
+    text = write(moved if shift else moved[None], picture)
+    (tmp_path / "a").write_text(text)
+    assert (read_keypoints(tmp_path / "a") == -1).any(1).nonzero().flatten().tolist() == [5]
+
+
+def test_a_damaged_photo_does_not_stop_the_others(estimator, photo, tmp_path):
+    photo.with_name("a.jpg").write_bytes(b"no photo")
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match="1 of 2 photos could not be read; .*problems.log says why"):
+        estimate_files(estimator, photo.parent, out)
+    assert sorted(path.name for path in out.iterdir()) == ["astronaut.json", "problems.log"]
+    assert f"{photo.with_name('a.jpg')}: not a readable picture" in (out / "problems.log").read_text()
+    photo.with_name("a.jpg").unlink()
+    assert estimate_files(estimator, photo.parent, out) == 1 and not (out / "problems.log").exists()
+
+
+def test_photos_of_one_name_are_refused(estimator, photo, tmp_path):
+    Image.new("RGB", (60, 90)).save(photo.with_suffix(".jpg"))
+    with pytest.raises(ValueError, match="several photos are named astronaut"):
+        estimate_files(estimator, photo.parent, tmp_path / "out")
 
 
 def test_a_folder_gets_a_file_for_each_photo(estimator, photo, tmp_path, caplog):

@@ -20,7 +20,7 @@ from nted_lite.keypoints import (
     to_frame,
 )  # fmt: skip
 from nted_lite.lists import KEYPOINTS
-from nted_lite.pose import JOINTS
+from nted_lite.pose import JOINTS, LIMBS, pose_map
 
 SIZE = (64, 44)
 GOLDEN = torch.tensor(np.load(Path(__file__).parent / "golden" / "skeleton_maps.npz")["keypoints"])
@@ -174,6 +174,8 @@ SEVENTEEN = {
     "MMPose": [{"keypoints": HALVES[:, :2].tolist(), "keypoint_scores": HALVES[:, 2].tolist(), "bbox": [[1, 2, 3, 4]]}],
     "MMPose, saved": {"meta_info": {}, "instance_info": [
         {"frame_id": 0, "instances": [{"keypoints": HALVES[:, :2].tolist(), "keypoint_scores": [0.9] * 17}]}]},
+    "a score of the person": [{"keypoints": HALVES[:, :2].tolist(), "scores": 0.9}],
+    "a score of one person": [{"keypoints": HALVES[:, :2].tolist(), "scores": [0.9]}],
     "YOLO": [{"name": "person", "keypoints": dict(zip(("x", "y", "visible"), HALVES.T.tolist()))}],
 }  # fmt: skip
 
@@ -272,6 +274,8 @@ BAD = {
     "nobody": (openpose(), "there is no person in it"),
     "empty list": ([], "there is no person in it"),
     "no annotations": ({"annotations": []}, "there is no person in it"),
+    "no annotation": ({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}, "there is no person in it"),
+    "an empty frame": ({"instance_info": [{"frame_id": 0, "instances": []}]}, "there is no person in it"),
     "cut JSON": ('{"people": [{"pose', "damaged JSON (Unterminated string starting at: line 1"),
     "other JSON": ({"shapes": [], "flags": {}}, "neither OpenPose's nor COCO's"),
     "boxes only": ({"annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4]}]}, "neither OpenPose's nor COCO's"),
@@ -295,7 +299,7 @@ def test_bad_files_are_named(tmp_path, kind):
     path = write(tmp_path / "a.txt", content)
     line = one_line(read_keypoints, path)
     assert line.startswith(str(path)) and message in line
-    assert one_line(read_pose, path, *SIZE) == line
+    assert one_line(read_pose, path, *SIZE) == line == one_line(read_pose, path, *SIZE, name="a.jpg")
 
 
 # ------------------------------------------------------------------------------------------------------- files, by name
@@ -311,8 +315,8 @@ def test_patn_is_moved_into_the_published_frame(tmp_path):
     moved = read_pose(path, *SIZE)
     assert torch.equal(moved, to_frame(wanted, *SIZE))
     assert torch.equal(read_pose(path, *SIZE, PoseOptions(frame="176x256")), moved)
-    write(path, patn(("a.jpg", inside)).replace("keypoints_y:keypoints_x", "keypoints_x:keypoints_y"))
-    assert "x and y look exchanged" in one_line(read_pose, path, *SIZE)
+    write(path, patn(("a.jpg", inside[:, ::-1])).replace("keypoints_y:keypoints_x", "keypoints_x:keypoints_y"))
+    assert torch.equal(read_keypoints(path), wanted)
 
 
 NAMES = ["WOMEN/Tees_Tanks/id_00007624/03_1_front.jpg", "WOMEN/Tees_Tanks/id_00007624/03_2_side.jpg",
@@ -353,6 +357,22 @@ def test_a_name_that_fits_two_pictures(tmp_path):
     read_keypoints(path, name="2")
 
 
+def test_an_exact_name_wins(tmp_path):
+    names = ("a/1.jpg", "1.jpg", "1.png")
+    path = write(tmp_path / "all", patn(*((name, PERSON - [40 - shift, 0]) for shift, name in enumerate(names))))
+    first = torch.tensor(PERSON).long()[0, 0].item()
+    for name, shift in {"a/1.jpg": 0, "a/1.png": 0, "x/a/1": 0, "1.jpg": 1, "1.png": 2}.items():
+        assert read_keypoints(path, name=name)[0, 0] == first + shift
+    assert "2 of them can be 1.gif" in one_line(read_keypoints, path, name="1.gif")
+
+
+def test_a_frame_without_people_does_not_hide_the_others(tmp_path):
+    film = [{"frame_id": n, "instances": [{"keypoints": PERSON.tolist()}] * (n == 1)} for n in range(3)]
+    path = write(tmp_path / "film.json", {"instance_info": film})
+    assert torch.equal(read_keypoints(path), torch.tensor(PERSON))
+    assert one_line(read_keypoints, path, name="000000000002") == f"{path}: there is no person in 000000000002"
+
+
 def test_joined_files_of_patn(tmp_path):
     inside = (PERSON - [40, 0]).astype(int)
     path = write(tmp_path / "all", patn((NAMES[0], inside)) + patn((NAMES[1], inside + 1)))
@@ -382,7 +402,7 @@ def test_a_bad_row_of_patn_is_named(tmp_path, row, message):
     assert message in one_line(read_keypoints, path, name="b.jpg")
 
 
-@pytest.mark.parametrize("ending", KEYPOINTS)
+@pytest.mark.parametrize("ending", [*KEYPOINTS, *map(str.upper, KEYPOINTS)])
 def test_the_file_of_a_picture(tmp_path, ending):
     (tmp_path / "MEN").mkdir()
     path = tmp_path / f"MEN/02.1_front{ending}"
@@ -392,7 +412,7 @@ def test_the_file_of_a_picture(tmp_path, ending):
     assert keypoints_file(path, "anything") == path
     with pytest.raises(FileNotFoundError, match="MEN/02: no key points under this name"):
         keypoints_file(tmp_path, "MEN/02")
-    path.with_name("02.1_front.txt" if ending != ".txt" else "02.1_front.npy").touch()
+    path.with_name("02.1_front.txt" if ending.lower() != ".txt" else "02.1_front.npy").touch()
     assert "MEN/02.1_front: there are both 02.1_front" in one_line(keypoints_file, tmp_path, "MEN/02.1_front.jpg")
 
 
@@ -405,6 +425,28 @@ def test_to_frame():
     missing = (points == -1).any(1)
     assert missing.any() and (framed[missing] == -1).all()
     assert torch.allclose(framed[~missing], (points[~missing] - torch.tensor([40, 0])) * 2)
+
+
+@pytest.mark.parametrize("rows", [64, 128, 256, 512])
+def test_no_joint_is_lost_by_landing_on_the_mark_of_missing_ones(rows):
+    """Every whole pixel of a large frame, at every size: present stays present, and missing stays missing."""
+    x, y = torch.meshgrid(torch.arange(-300.0, 600), torch.arange(-20.0, 20), indexing="ij")
+    points = torch.stack([x, y], -1).flatten(0, 1)
+    missing = (points == -1).any(-1)
+    columns = rows * 11 // 16
+    for moved in (to_frame(points, rows), *(Framing.of(*size, rows, columns).apply(points)
+                                            for size in ((512, 512), (256, 256), (300, 900), (1000, 640)))):
+        assert torch.equal((moved == -1).any(-1), missing) and (moved[missing] == -1).all()
+    shoulders = torch.full((17, 2), 50.0)
+    shoulders[5:7, 0] = torch.tensor([-3.0, 1.0])
+    assert not (from_coco17(shoulders) == -1).any()
+
+
+@pytest.mark.parametrize("wrist", [38, 39, 40])
+def test_the_forearm_is_drawn_wherever_the_wrist_is(wrist):
+    points = torch.tensor(PERSON)
+    points[3], points[4] = torch.tensor([[60, 100], [wrist, 100]])
+    assert pose_map(to_frame(points[None], 256))[0, 3 + LIMBS.index((3, 4))].min() == 0
 
 
 def test_a_picture_of_256_by_256_is_the_published_frame():
@@ -460,9 +502,7 @@ FRAMES = {
     "narrow, not said": ("auto", PERSON - [40, 0], "narrower picture, such as 176x256: say --frame WxH"),
     "photo, said 256": ("256", ELSEWHERE, "18 of 18 joints lie outside the 256x256 frame"),
     "another photo": ("64x128", PERSON, "look like pixels of a 256x256 picture"),
-    "published, said photo": ("750x1101", PERSON, "tiny in the 750x1101 frame"),
     "y before x": ("auto", PERSON[:, ::-1], "lies on one side (x from"),
-    "y before x in a photo": ("750x1101", ELSEWHERE[:, ::-1], "lies on one side"),
     "normalised, not said": ("auto", PERSON / 256, "not pixels but normalised coordinates"),
     "normalised around 0": ("750x1101", PERSON / 128 - 1, "not pixels"),
     "beside the window": ("3000x256", PERSON - [40, 0], "there is no joint, or one far out"),
@@ -480,6 +520,41 @@ def test_frames(tmp_path, kind):
     else:
         line = one_line(read_pose, path, *SIZE, PoseOptions(frame))
         assert line.startswith(f"{path}: ") and message in line
+
+
+def lying(points):
+    return points[:, ::-1]  # with the head to the left
+
+
+@pytest.mark.parametrize("pose", [lambda: lying(ELSEWHERE) * 0.7, lambda: PERSON])
+@pytest.mark.parametrize("form", [lines, np.array, list])
+def test_doubts_can_be_silenced(tmp_path, pose, form):
+    """Text and arrays may have y before x, or pixels of another frame: who is sure of them says --frame WxH."""
+    path = write(tmp_path / "a", form(pose()) if form is not list else pose().tolist())
+    Image.new("RGB", (750, 1101)).save(tmp_path / "a.png")
+    line = one_line(read_pose, path, *SIZE, posed=tmp_path / "a.png")
+    assert line.endswith("say --frame 750x1101, without --posed")
+    assert ("lies on one side" in line) != ("tiny in the 750x1101 frame" in line)
+    wanted = Framing.of(750, 1101, *SIZE).apply(torch.tensor(pose().copy()))
+    assert torch.allclose(read_pose(path, *SIZE, PoseOptions("750x1101")), wanted)
+
+
+@pytest.mark.parametrize("pose", [lambda: lying(PERSON), lambda: [256, 256] - PERSON, lambda: PERSON])
+@pytest.mark.parametrize("kind", ["OpenPose", "COCO", "YOLO"])
+def test_files_that_name_their_columns_are_believed(tmp_path, pose, kind):
+    """Somebody lies, stands on the hands, or is small in a large picture."""
+    seventeen = sure(arranged(COCO_17, pose()))
+    content = {"OpenPose": openpose(sure(pose())), "COCO": [{"keypoints": seventeen.ravel().tolist()}],
+               "YOLO": [{"keypoints": dict(zip(("x", "y", "visible"), seventeen.T.tolist()))}]}[kind]  # fmt: skip
+    path = write(tmp_path / "a.json", content)
+    Image.new("RGB", (750, 1101)).save(tmp_path / "a.png")
+    read_pose(path, *SIZE)
+    read_pose(path, *SIZE, posed=tmp_path / "a.png")
+
+
+def test_a_handstand_in_text_may_be_the_wrong_layout(tmp_path):
+    path = write(tmp_path / "a.txt", lines(arranged(COCO_17, [256, 256] - PERSON)))
+    assert "write it as JSON" in one_line(read_pose, path, *SIZE)
 
 
 def test_a_file_that_knows_its_picture_needs_no_frame(tmp_path):

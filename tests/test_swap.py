@@ -1,5 +1,7 @@
 """A swap of files equals the swap of their tensors; photographs take a clothes parser; bad input is named."""
 
+import json
+
 import pytest
 import torch
 from PIL import Image
@@ -11,7 +13,7 @@ from nted_lite.clothes import clothes_parser
 from nted_lite.control import Refinement, wear
 from nted_lite.features import people_parser
 from nted_lite.images import picture, read_image
-from nted_lite.keypoints import AUTO
+from nted_lite.keypoints import AUTO, PoseOptions
 from nted_lite.people import SPLITS, pairs
 from nted_lite.swap import own_pose, swap_file
 from nted_lite.transfer import Job
@@ -62,6 +64,33 @@ def test_the_pose_may_be_that_of_the_photo(model, folder):
     assert (pixels(own.out) == pixels(named.out)).all()
     (folder / "0.txt").unlink()
     assert "no key points under this name" in one_line(own_pose, folder / "0.png", folder / "x.png", AUTO)
+
+
+@pytest.mark.parametrize(
+    ("photo", "keypoints"),
+    [("fashionWOMENDressesid0000000201_1front.jpg", "fashionWOMENDressesid0000000201_1front.txt"),
+     ("WOMEN-Dresses-id_00000002-02_1_front.jpg", "WOMEN-Dresses-id_00000002-02_1_front.JSON"),
+     ("me.jpg.png", "me.jpg.txt"), ("me.jpg.png", "me.txt"), ("look.1.png", "look.1_keypoints.json")],
+)  # fmt: skip
+def test_key_points_lie_beside_a_photo_of_any_name(tmp_path, photo, keypoints):
+    (tmp_path / keypoints).touch()
+    (tmp_path / "WOMEN.txt").touch()
+    assert own_pose(tmp_path / photo, tmp_path / "out.png", AUTO).keypoints == tmp_path / keypoints
+
+
+def test_the_pose_may_be_of_a_copy_in_another_size(folder):
+    """ControlNet and others find the pose in a smaller copy of the photo, and write down how large that was."""
+    own = own_pose(folder / "0.png", folder / "own.png", AUTO)
+    _, wanted, _ = own.read(64, 44)
+    points = torch.where(wanted == -1, 0, wanted * 3).flatten().tolist()
+    points = [number for x, y in zip(points[::2], points[1::2]) for number in (x, y, float(x != 0))]
+    file = {"people": [{"pose_keypoints_2d": points}], "canvas_width": 132, "canvas_height": 192}
+    (folder / "0.txt").write_text(json.dumps(file))
+    assert torch.allclose(own.read(64, 44)[1], wanted)
+    (folder / "0.txt").write_text(json.dumps(file | {"canvas_width": 192}))
+    line = one_line(own.read, 64, 44)
+    assert "its picture is 192x192, but" in line and "say --frame 192x192, without --posed" in line
+    own_pose(folder / "0.png", folder / "own.png", PoseOptions("192x192")).read(64, 44)  # and that works
 
 
 def test_a_clothes_parser_finds_the_garment(model, folder):

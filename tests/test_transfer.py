@@ -144,6 +144,11 @@ def test_output_names_keep_the_folders():
     assert name == "WOMEN+Dresses+id_1+01_2_side_to_MEN+Denim+id_2+02_1_front.png"
 
 
+@pytest.mark.parametrize("ending", ["", ".jpg", ".PNG"])
+def test_output_names_lose_known_endings_only(ending):
+    assert output_name(f"look.1{ending}", f"look.2{ending}") == "look.1_to_look.2.png"
+
+
 def test_key_points_in_pixels_of_the_target_picture(model, people, folder):
     """The same person at twice the size, on a wide canvas."""
     wide = Image.new("RGB", (300, 128), "white")
@@ -190,6 +195,13 @@ def test_a_pose_that_is_not_there_stops_its_own_picture_only(model, folder):
     run_line = one_line(run, model, folder, ["0.png,1.png", "1.png,2.png"])
     assert run_line.startswith("1 of 2 pictures could not be generated")
     assert f"{folder / 'pose/0'}: no key points under this name" in (folder / "out/problems.txt").read_text()
+
+
+@pytest.mark.parametrize("nobody", ["", "[]", '{"annotations": []}'])
+def test_a_pose_file_without_people_stops_its_own_picture_only(model, folder, nobody):
+    (folder / "pose/0.txt").write_text(nobody)
+    assert one_line(run, model, folder, ["0.png,1.png", "1.png,2.png"]).startswith("1 of 2 pictures could not be")
+    assert f"{folder / 'pose/0.txt'}: there is no person in it" in (folder / "out/problems.txt").read_text()
 
 
 def test_broken_files_do_not_stop_the_rest(model, folder):

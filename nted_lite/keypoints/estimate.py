@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -10,9 +11,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from nted_lite.images import Framing, open_picture, reason, write_file
-from nted_lite.keypoints.layouts import from_coco17
+from nted_lite.keypoints.layouts import absent, from_coco17
 from nted_lite.lists import PICTURES, find_files
-from nted_lite.pose import MISSING
+from nted_lite.pose import MISSING, mark_missing
 
 INSTALL = 'key points of photos need transformers: pip install -c constraints.txt -e ".[photos]"'
 SURE = 0.3  # how confident a detector must be that something is a person
@@ -89,16 +90,18 @@ class Estimator:
 
 def as_json(people: Tensor, size: tuple[int, int]) -> str:
     """All people, p 18 3, in the JSON that OpenPose and ControlNet write, with the size of the picture."""
-    seen = torch.where(people[..., 2:] > 0, people, 0.0)  # OpenPose writes zeros for a missing joint
-    listed = [{"pose_keypoints_2d": [round(x, 3) for x in one.flatten().tolist()]} for one in seen]
+    gone = absent(people)[..., None]
+    rounded = mark_missing(people.double().round(decimals=3), gone)
+    seen = rounded.masked_fill(gone, 0)  # OpenPose writes zeros for a missing joint
+    listed = [{"pose_keypoints_2d": one.flatten().tolist()} for one in seen]
     return json.dumps({"people": listed, "canvas_width": size[0], "canvas_height": size[1]}) + "\n"
 
 
 def as_text(person: Tensor, size: tuple[int, int]) -> str:
     """One person, 18 3, as 18 lines `x y` in the published 256 x 256 frame, as a model sees a picture of this size."""
-    framed = Framing.of(*size, 256, 176).apply(person[:, :2])
-    framed = torch.where(framed[:, :1] == MISSING, framed, framed + framed.new_tensor([40, 0]))
-    return "".join(f"{x:.2f} {y:.2f}\n" for x, y in framed.tolist())
+    framed = Framing.of(*size, 256, 176).apply(person[:, :2]).double() + torch.tensor([40, 0])
+    framed = mark_missing(framed.round(decimals=3), absent(person)[:, None])
+    return "".join(f"{x:.3f} {y:.3f}\n" for x, y in framed.tolist())
 
 
 def estimate_files(estimator: Estimator, photos: Path, out: Path) -> int:
@@ -106,22 +109,31 @@ def estimate_files(estimator: Estimator, photos: Path, out: Path) -> int:
 
     returns  the number of photos
     raises   ValueError, in one line, if something cannot be read or written, or nobody is found in the only photo;
-             a photo in a folder without people gets a file without people, and a notice
+             a photo in a folder without people gets a file without people, and a notice. Of a folder, all photos that
+             can be read are done first, and out/problems.log has a line for each of the others
     """
     if photos.is_dir():
         found = find_files(photos, PICTURES)
         if not found:
             raise ValueError(f"{photos}: no photos")
         targets = [out / photo.relative_to(photos).with_suffix(".json") for photo in found]
-        if clash := {target for target in targets if targets.count(target) > 1}:
+        if clash := [target for target, number in Counter(targets).items() if number > 1]:
             raise ValueError(f"{photos}: several photos are named {min(clash).stem}; rename them")
-        empty = []
+        empty, problems, listing = [], [], out / "problems.log"  # a .txt would pass for key points
         for photo, target in zip(tqdm(found, desc="key points", disable=None), targets):
-            people, size = _people(estimator, photo)
+            try:
+                people, size = _people(estimator, photo)
+            except ValueError as error:
+                problems.append(f"{error}\n")
+                continue
             write_file(target, as_json(people, size).encode())
             empty += [] if len(people) else [photo]
         if empty:
             logging.getLogger(__name__).warning(f"nobody found in {len(empty)} of {len(found)} photos, as {empty[0]}")
+        listing.unlink(missing_ok=True)
+        if problems:
+            write_file(listing, "".join(problems).encode())
+            raise ValueError(f"{len(problems)} of {len(found)} photos could not be read; {listing} says why")
         return len(found)
     if out.suffix.lower() not in (".json", ".txt"):
         raise ValueError(f"{out}: key points of a photo are written as .json or .txt")

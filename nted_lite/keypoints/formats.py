@@ -5,7 +5,7 @@
     NumPy   .npy, or .npz with one array: j 2 or j 3, or p j 2 or p j 3 for p people
     PATN    `fasion-resize-annotation-*.csv`, one line per picture: `name: [y ...]: [x ...]`
 
-Some can hold several people; COCO's and PATN's can also hold several pictures.
+Some can hold several people; COCO's, PATN's and lists of OpenPose's can also hold several pictures.
 """
 
 import json
@@ -35,11 +35,12 @@ class Person(NamedTuple):
     points: Callable[[], np.ndarray]
     """returns the joints, j 2 or j 3; raises ValueError if they are not numbers"""
     listed: bool = False
-    """whether it comes from a bare array of poses, which may be those of one person in many frames"""
+    """whether it comes from a bare array of poses, which may be of one person in many frames, and whose columns and
+    joints nothing names"""
 
 
 People = dict[str | None, list[Person]]
-"""The people of each picture in a file; None is a picture without a name."""
+"""The people of each picture in a file, possibly none; None is a picture without a name."""
 
 
 @lru_cache(maxsize=2)  # one file may hold the poses of all pictures
@@ -115,14 +116,19 @@ def _columns(*columns: str) -> np.ndarray:
 
 
 def _json(path: str, data: Any) -> People:
-    if isinstance(data, list) and len(data) == 1 and isinstance(data[0], dict) and "people" in data[0]:
-        data = data[0]
     if isinstance(data, list) and not any(isinstance(item, dict) for item in data):
         return {None: _arrays(path, data)} if data else {}
-    if "people" in data:
-        joints = [one.get("pose_keypoints_2d") or one.get("pose_keypoints") or [0] * 54 for one in data["people"]]
-        return {None: _people(path, joints, _size(data, "canvas_width", "canvas_height"))}
-    return _annotations(path, data)
+    pictures = data if isinstance(data, list) else [data]
+    if "people" not in pictures[0]:
+        return _annotations(path, data)
+    if len(pictures) == 1:
+        return {None: _openpose(path, pictures[0])}
+    return {f"{number:012d}": _openpose(f"{path}, {number:012d}", one) for number, one in enumerate(pictures)}
+
+
+def _openpose(path: str, data: Any) -> list[Person]:
+    joints = [one.get("pose_keypoints_2d") or one.get("pose_keypoints") or [0] * 54 for one in data["people"]]
+    return _people(path, joints, _size(data, "canvas_width", "canvas_height"))
 
 
 def _annotations(path: str, data: Any) -> People:
@@ -131,13 +137,17 @@ def _annotations(path: str, data: Any) -> People:
     if isinstance(data, dict):
         images = {image["id"]: image for image in data.get("images", ())}
         data = next((data[key] for key in ("annotations", "instance_info") if key in data), [data])
-    people = {}
+
+    def name(picture: Any) -> str | None:
+        number = f"{picture:012d}" if isinstance(picture, int) else picture
+        return images.get(picture, {}).get("file_name", number)
+
+    people = {name(picture): [] for picture in images}
     for item in data:
+        number = item.get("image_id", item.get("frame_id"))
+        picture, image = name(number), images.get(number, {})
+        group = people.setdefault(picture, [])
         for one in item.get("instances", [item]):  # MMPose groups them by the frames of a video
-            picture = one.get("image_id", item.get("frame_id"))
-            image = images.get(picture, {})
-            picture = image.get("file_name", f"{picture:012d}" if isinstance(picture, int) else picture)
-            group = people.setdefault(picture, [])
             where = ", ".join(filter(None, (path, picture, f"person {len(group)}")))
             points = partial(_scored, one["keypoints"], one.get("keypoint_scores", one.get("scores")))
             group.append(Person(where, _size(image, "width", "height"), points))
@@ -153,7 +163,9 @@ def _scored(joints: Any, scores: Any) -> np.ndarray:
     if isinstance(joints, dict):  # YOLO: a list for each column
         joints = [*zip(*(joints[key] for key in ("x", "y", "visible") if key in joints))]
     points = _points(joints)
-    return points if scores is None else _points([[x, y, score] for (x, y, *_), score in zip(points, scores)])
+    if not isinstance(scores, list) or len(scores) != len(points):  # a number is the person's score, not the joints'
+        return points
+    return _points([[x, y, score] for (x, y, *_), score in zip(points, scores)])
 
 
 def _numpy(path: Path) -> np.ndarray:

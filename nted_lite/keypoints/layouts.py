@@ -8,7 +8,7 @@
 import torch
 from torch import Tensor
 
-from nted_lite.pose import MISSING
+from nted_lite.pose import MISSING, mark_missing
 
 BODY_25 = (*range(8), *range(9, 19))
 """The index in BODY_25 of each joint of COCO-18."""
@@ -47,16 +47,18 @@ def from_coco17(points: Tensor) -> Tensor:
     """
     _check(points, 17)
     shoulders = points[..., 5:7, :]
-    neck = torch.cat([shoulders[..., :2].mean(-2), shoulders[..., 2:].amin(-2)], dim=-1)
-    no_neck = points.new_tensor([MISSING, MISSING, 0])[: points.shape[-1]]
-    neck = torch.where(absent(shoulders).any(-1, keepdim=True), no_neck, neck)
+    no_neck = absent(shoulders).any(-1, keepdim=True)
+    middle, confidence = mark_missing(shoulders[..., :2].mean(-2), no_neck), shoulders[..., 2:].amin(-2)
+    neck = torch.cat([middle, confidence.masked_fill(no_neck, 0)], dim=-1)
     return torch.cat([points, neck[..., None, :]], dim=-2)[..., COCO_17, :]
 
 
-def to_coco18(points: Tensor) -> Tensor:
+def to_coco18(points: Tensor, sure: bool = False) -> Tensor:
     """Convert any of the three layouts, recognised by the number of joints: j c -> 18 c, where c is 2 or 3.
 
-    Raises ValueError for another number of joints, and for 17 joints that are not COCO-17 but truncated COCO-18.
+    sure  whether all joints are there for certain
+
+    Raises ValueError for another number of joints, and, if not sure, for 17 that look like COCO-18 without the last.
     """
     joints = len(points)
     if joints == 18:
@@ -66,8 +68,9 @@ def to_coco18(points: Tensor) -> Tensor:
     if joints == 17:
         # Joint 5 is the left shoulder in both layouts; 14 to 16 are knee and ankles here, but eyes and an ear there.
         low = points[14:][~absent(points[14:])]
-        if len(low) and not absent(points[5]) and low[:, 1].mean() <= points[5, 1]:
-            raise ValueError("17 joints where 18 were expected: COCO-17 would have its knees above its shoulders")
+        if not sure and len(low) and not absent(points[5]) and low[:, 1].mean() <= points[5, 1]:
+            lost = "17 joints where 18 were expected: COCO-17 would have its knees above its shoulders"
+            raise ValueError(f"{lost}; if it has, write it as JSON with `keypoints`, like COCO")
         return from_coco17(points)
     known = f"; {joints} joints are {OTHERS[joints]}, which is not read" if joints in OTHERS else ""
     raise ValueError(f"{joints} joints where 18 (COCO-18), 25 (BODY_25) or 17 (COCO-17) were expected{known}")
