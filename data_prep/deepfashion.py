@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 from tqdm.auto import tqdm
 
-from nted_lite.data.deepfashion import require_lmdb
+from nted_lite.data.deepfashion import columns, require_lmdb
 from nted_lite.images import Framing, open_picture, png, read_framing, warn_of_cuts, write_file
 from nted_lite.keypoints import PoseOptions, read_pose
 from nted_lite.lists import KEYPOINTS, PAIR, PICTURES, Item, by_name, pair_lines, picture_name
@@ -49,6 +49,7 @@ def prepare(
         threads: number of pictures to resize at the same time
     """
     options, poses = PoseOptions(frame), poses or annotations / "pose"
+    stores = {height: out / f"{height}-{columns(height)}" for height in heights}
     for folder in (images, annotations, poses):
         if not folder.is_dir() and not (folder == poses and folder.is_file()):
             raise ValueError(f"{folder}: no such folder")
@@ -62,8 +63,7 @@ def prepare(
     keypoints = dict.fromkeys(named, poses) if one_file else find(poses, KEYPOINTS, "key points", named, problems)
     out.mkdir(parents=True, exist_ok=True)
     ready = set(pictures)
-    for height in heights:
-        store = out / f"{height}-{height * 11 // 16}"
+    for height, store in stores.items():
         stored = fill(store, pictures, height, frame == "picture", threads, problems)
         print(f"{store}: {len(stored)} pictures")
         ready &= stored
@@ -212,7 +212,7 @@ def read_resized(path: Path, height: int, own_frame: bool) -> bytes | str:
         picture = open_picture(path)
     except ValueError as error:
         return str(error)
-    framing = Framing.of(*picture.size, height, height * 11 // 16)
+    framing = Framing.of(*picture.size, height, columns(height))
     if own_frame or framing.kept == 1:
         return png(np.asarray(framing.cut(picture)))
     size = f"{path}: {picture.width} x {picture.height} pixels"

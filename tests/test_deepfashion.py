@@ -92,19 +92,30 @@ def test_store_holds_every_picture_exactly(raw, root):
         assert (root / name).read_bytes() == (raw / name).read_bytes()
 
 
-@pytest.mark.parametrize("prefix", ["img/", ""])
-def test_store_of_another_writer_reads_the_same(raw, root, tmp_path, prefix):
+@pytest.mark.parametrize("key", ["img/{0}.png", "{0}.png", "img/{0}.jpg", "WOMEN-{1}.png", "fashionWOMEN{2}.jpg"])
+def test_store_of_another_writer_reads_the_same(raw, root, tmp_path, key):
     with lmdb.open(str(tmp_path), map_size=2**26) as environment, environment.begin(write=True) as transaction:
         files = sorted((raw / "img").rglob("*.jpg"))
         for file in files:
             buffer = io.BytesIO()
             Image.open(file).resize((44, 64), Image.BICUBIC).save(buffer, format="png")
-            key = prefix + str(file.relative_to(raw / "img")).replace(".jpg", ".png")
-            transaction.put(key.encode("utf-8"), buffer.getvalue())
+            name = file.relative_to(raw / "img").with_suffix("").as_posix()
+            _, kind, person, view = name.split("/")
+            joined = f"{kind}{person}{view}".replace("id_", "id").replace("_view", "view")  # as by PATN
+            written = key.format(name, f"{kind}-{person}-{view}", joined)
+            transaction.put(written.encode("utf-8"), buffer.getvalue())
         transaction.put(b"length", str(len(files)).zfill(5).encode("utf-8"))
     ours, theirs = Store(root / "64-44", HEIGHT), Store(tmp_path, HEIGHT)
     assert ours.names() == theirs.names()
     assert all(np.array_equal(ours.image(name), theirs.image(f"img/{name}.jpg")) for name in ours.names())
+
+
+def test_two_keys_of_one_name_are_refused(tmp_path):
+    with lmdb.open(str(tmp_path), map_size=2**26) as environment, environment.begin(write=True) as transaction:
+        for key in (b"length", b"length.png", b"a/1.png", b"img/a/1.png"):
+            transaction.put(key, png())
+    with pytest.raises(ValueError, match="the keys b'a/1.png' and b'img/a/1.png' have one name"):
+        Store(tmp_path, HEIGHT)
 
 
 def test_pairs_with_and_without_img(tmp_path):
@@ -347,6 +358,15 @@ def test_opening_names_what_is_missing(copy, spoil, message):
     with pytest.raises(ValueError, match=message) as error:
         DeepFashion(copy, HEIGHT)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("height", [0, -64, 8])
+def test_heights_are_multiples_of_16(raw, root, tmp_path, height):
+    for use in (
+        lambda: DeepFashion(root, height), lambda: prep.prepare(raw / "img", raw, tmp_path / "out", heights=(height,)),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="height must be a positive multiple of 16"):
+            use()
 
 
 def test_unknown_split(root):

@@ -62,6 +62,13 @@ def require_lmdb() -> ModuleType:
     return lmdb
 
 
+def columns(height: int) -> int:
+    """How many columns a picture of so many rows has, at 11:16. Raises ValueError unless height is a multiple of 16."""
+    if height < 16 or height % 16:
+        raise ValueError(f"height must be a positive multiple of 16, not {height}")
+    return height * 11 // 16
+
+
 class Store:
     """Pictures of one size in an LMDB environment, read by name from any number of threads and processes.
 
@@ -69,13 +76,18 @@ class Store:
     height  rows of every picture; there are height * 11 // 16 columns
 
     It takes no lock, so it works on a read-only disk, but must not be read while something else writes to it.
-    Raises ValueError, in one line, if there is no readable environment at path.
+    Raises ValueError, in one line, if there is no readable environment at path, or if two keys have one name.
     """
 
     def __init__(self, path: str | Path, height: int):
-        self.path, self.height, self.width = Path(path), height, height * 11 // 16
+        self.path, self.height, self.width = Path(path), height, columns(height)
         self._environment, self._process = None, None
-        self._begin().abort()
+        self._keys: dict[str, bytes] = {}  # by name
+        with self._begin() as transaction:
+            for key in (key for key in transaction.cursor().iternext(values=False) if key != b"length"):
+                other = self._keys.setdefault(picture_name(key.decode(errors="replace")), key)
+                if other != key:
+                    raise ValueError(f"{path}: the keys {other} and {key} have one name; remove one of them")
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_environment": None, "_process": None}  # a spawned process opens its own
@@ -104,9 +116,7 @@ class Store:
 
     def names(self) -> set[str]:
         """The names of all pictures in the store."""
-        with self._begin() as transaction:
-            keys = [key.decode(errors="replace") for key in transaction.cursor().iternext(values=False)]
-        return {picture_name(key) for key in keys if key != "length"}
+        return set(self._keys)
 
     def image(self, path: str) -> np.ndarray:
         """One picture, by name or path. -> h w 3, uint8, RGB
@@ -114,10 +124,10 @@ class Store:
         Raises ValueError that names store and picture if it is missing, damaged, or not RGB of the store's size.
         """
         name = picture_name(path)
-        with self._begin() as transaction:
-            png = transaction.get(f"img/{name}.png".encode()) or transaction.get(f"{name}.png".encode())
-        if png is None:
+        if name not in self._keys:
             raise ValueError(f"{self.path}: holds no picture {name}.png")
+        with self._begin() as transaction:
+            png = transaction.get(self._keys[name])
         try:
             picture = Image.open(io.BytesIO(png), formats=["PNG"])
             picture.load()
@@ -176,7 +186,7 @@ class DeepFashion(Dataset):
             raise ValueError(f"split must be train or test, not {split!r}")
         self.root, self.height, self.split, self.seed = Path(root), height, split, seed
         self.augment = split == "train" if augment is None else augment
-        path, pairs = self.root / f"{height}-{height * 11 // 16}", self.root / f"{split}_pairs.txt"
+        path, pairs = self.root / f"{height}-{columns(height)}", self.root / f"{split}_pairs.txt"
         lacking = (
             "no such folder" if not self.root.is_dir()
             else f"no pictures of {height} rows, {path.name}/" if not path.is_dir()
