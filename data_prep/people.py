@@ -30,6 +30,9 @@ def write_people(out: Path, train: int = 200, test: int = 50, height: int = 352)
         test: number of other people to test on
         height: rows of the pictures, a multiple of 16
     """
+    for file in out.glob("*_pairs.txt"):
+        if file.stat().st_size and b"/Synthetic/" not in file.read_bytes():
+            raise ValueError(f"{file}: your own list would be overwritten; choose another folder for --out")
     for split, people, first in (("train", train, 0), ("test", test, train)):
         persons = []
         for start in tqdm(range(0, people, TOGETHER), desc=split, unit=f"{TOGETHER} people", disable=None):

@@ -363,6 +363,15 @@ def test_your_own_lists_are_not_overwritten(own, monkeypatch, out):
     assert {path: path.read_bytes() for path in own.rglob("*.txt")} == before
 
 
+def test_synthetic_people_overwrite_no_lists_but_their_own(few, own):
+    people.write_people(own, train=2, test=1, height=64)
+    assert (own / "test_pairs.txt").read_bytes() == (few / "test_pairs.txt").read_bytes()
+    (own / "test_pairs.txt").write_text("img/MEN/a.jpg,img/MEN/b.jpg\n")
+    with pytest.raises(ValueError, match="test_pairs.txt: your own list would be overwritten"):
+        people.write_people(own, train=2, test=1, height=64)
+    assert "MEN/a" in (own / "test_pairs.txt").read_text()
+
+
 # ------------------------------------------------------------------------------------------------ pictures of your own
 
 
