@@ -208,6 +208,21 @@ def test_finding_what_was_generated_for_a_list(name, tmp_path):
         find_generated(tmp_path, [(THERE, BACK), (THERE, THERE)])
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"epoch{n}/{PUBLISHED_NAMES[0]}" for n in (1, 2)], [PUBLISHED_NAMES[0], PUBLISHED_NAMES[1]],
+        [OUR_NAMES[0], OUR_NAMES[1]], [OUR_NAMES[0], PUBLISHED_NAMES[2]],
+    ],
+)  # fmt: skip
+def test_two_pictures_of_one_pair_are_refused(names, tmp_path):
+    touch(tmp_path, *names, output_name(BACK, THERE), "epoch1/notes.png", "epoch2/notes.png")
+    with pytest.raises(ValueError, match="are both of one pair: which one is to be measured") as error:
+        find_generated(tmp_path, [(THERE, BACK), (BACK, THERE)])
+    assert all(name in str(error.value) for name in names)
+    assert find_generated(tmp_path, [(BACK, THERE)]) == [tmp_path / output_name(BACK, THERE)]
+
+
 LISTS = {
     "plain": b"made/x.png,true/y.jpg\nmade/z.png,true/z.png\n",
     "spaces": b"made/x.png, true/y.jpg\n made/z.png ,true/z.png",
@@ -230,6 +245,14 @@ def test_a_list_of_pictures(kind, tmp_path):
     assert read_picture_pairs(tmp_path / "list.csv") == [(tmp_path / a, tmp_path / b) for a, b in wanted]
 
 
+@pytest.mark.parametrize("ending", [".ppm", ""])
+def test_the_first_pair_of_a_list_is_no_header(ending, tmp_path):
+    """Whatever ending its pictures have."""
+    touch(tmp_path, *(f"{name}{ending}" for name in "abcd"))
+    (tmp_path / "list").write_text(f"a{ending},b{ending}\nc{ending},d{ending}\n")
+    assert [(a.stem, b.stem) for a, b in read_picture_pairs(tmp_path / "list")] == [("a", "b"), ("c", "d")]
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -238,6 +261,7 @@ def test_a_list_of_pictures(kind, tmp_path):
         (b"made/x.png,\n", "line 1: "),
         (b"", "list.csv: no pictures in it; write lines `generated,truth`"),
         (b"generated,true\n\n", "list.csv: no pictures in it"),
+        (b"a.ppm,b.ppm\nmade/x.png,true/y.jpg\n", "list.csv: 2 of 4 pictures are missing: .*a.ppm"),
         (b"made/x.png,true/z.jpg\n", "list.csv: 1 of 2 pictures are missing: .*true/z.jpg"),
         (b"\xff\xd8\xff\xe0\x00", "list.csv: not a text file"),
         (None, r"list.csv: not a readable list of pictures \(No such file"),

@@ -114,18 +114,23 @@ def find_generated(folder: Path, pairs: Sequence[tuple[str, str]]) -> list[Path]
     """The generated picture of each DeepFashion pair (source, target), named by us or by a published system.
 
     Published systems join both paths, without slashes and some underscores, with `_2_` or `_to_`. Raises ValueError
-    that counts the missing pictures and names the first ones.
+    that counts the missing pictures and names the first ones, or names two pictures of one pair.
     """
-    files = {file.relative_to(folder).with_suffix("").as_posix(): file for file in all_pictures(folder)}
-    published = {_pair_of(name): file for name, file in files.items()}
-    found = [
-        files.get(output_name(*pair).removesuffix(".png")) or published.get(tuple(map(picture_name, pair)))
-        for pair in pairs
-    ]
-    missing = [output_name(*pair) for pair, file in zip(pairs, found, strict=True) if not file]
+    wanted = {tuple(map(picture_name, pair)): output_name(*pair) for pair in pairs}
+    ours = {name.removesuffix(".png"): pair for pair, name in wanted.items()}
+    found: dict[tuple[str, str], Path] = {}
+    for file in all_pictures(folder):
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        pair = ours.get(name) or _pair_of(name)
+        if pair in found:
+            raise ValueError(f"{found[pair]} and {file} are both of one pair: which one is to be measured?")
+        if pair in wanted:
+            found[pair] = file
+    missing = [name for pair, name in wanted.items() if pair not in found]
     if missing:
-        raise ValueError(f"{folder}: {len(missing)} of {len(pairs)} pictures are missing: {_first(missing)}; {BY_LIST}")
-    return found
+        said = f"{len(missing)} of {len(wanted)} pictures are missing: {_first(missing)}"
+        raise ValueError(f"{folder}: {said}; {BY_LIST}")
+    return [found[tuple(map(picture_name, pair))] for pair in pairs]
 
 
 def _pair_of(name: str) -> tuple[str, str] | None:
@@ -136,6 +141,8 @@ def _pair_of(name: str) -> tuple[str, str] | None:
 
 def read_picture_pairs(file: Path) -> Matched:
     """Read lines `generated,truth`, with paths relative to the file's folder; a header may change the order.
+
+    The first line is a header if neither word in it has an ending or is a file.
 
     Raises ValueError that names file and line, or counts the missing pictures.
     """
@@ -150,7 +157,7 @@ def read_picture_pairs(file: Path) -> Matched:
         names = [cell.strip().replace("\\", "/") for cell in cells]
         if len(names) != 2 or not all(names):
             raise ValueError(f"{file}, line {number}: {line!r} is not `generated,truth`")
-        if row == 0 and not any(name.lower().endswith(PICTURES) for name in names):
+        if row == 0 and not any(Path(name).suffix or (file.parent / name).is_file() for name in names):
             first, second = ({*re.split("[^a-z]+", title.lower())} & TRUTH_WORDS for title in names)
             swapped = bool(first and not second)
             continue
