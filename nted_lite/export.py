@@ -84,7 +84,8 @@ def export(model: NTED, out: Path) -> dict:
     reference = torch.zeros(2, 3, config.height, config.width)
     pose = torch.zeros(2, POSE_CHANNELS, config.height, config.width)
     textures = model.extract(reference)
-    photos = textures.photos and textures.photos.towards(textures.photos, torch.tensor([0.5]))  # two, so s stays free
+    # two photos: torch.export would fix an axis that has length 1 in the example
+    photos = textures.photos and textures.photos.towards(textures.photos, torch.tensor([0.5]))
     operations = range(len(textures.vectors))
 
     def names(kind: str) -> list[str]:

@@ -199,3 +199,13 @@ def test_a_model_without_textures(parser):
 def test_too_few_people(small, parser):
     with pytest.raises(ValueError, match="people is 1: intervals and Frechet distances need 2 or more"):
         evaluate_people(NTED(small).eval(), parser, people=1)
+
+
+@torch.no_grad()
+def test_a_diverged_model_is_named(small, parser):
+    """Means leave out what is not a number, so it would look better than it is."""
+    model = NTED(small).eval()
+    for values in model.parameters():
+        values.fill_(math.nan)
+    with pytest.raises(ValueError, match="draws values that are not finite, at people 0 to 1"):
+        evaluate_people(model, parser, people=2)

@@ -130,7 +130,11 @@ def seen_surface(reference: View, target: View) -> Tensor:
     size, row = FRAME / target.parts.shape[-2], 2**13  # metres; more than the patches in a row of any primitive
 
     def patches(view: View) -> tuple[Tensor, Tensor]:
-        """Where the person is, and a number for the patch at each of these pixels."""
+        """Where the person is, and a number for the patch at each of these pixels.
+
+        It holds (picture, primitive, u, v) as one integer, so that `isin` can compare them; the patches around it are
+        those at +-1 and +-row.
+        """
         person = view.primitive >= 0
         u, v = rearrange((view.surface / size).round().long() + row // 2, "b uv h w -> uv b h w")[:, person]
         return person, ((person.nonzero()[:, 0] * len(PRIMITIVES) + view.primitive[person]) * row + u) * row + v

@@ -41,7 +41,7 @@ def _mean(error: Tensor, mask: Tensor | None) -> Tensor:
     return reduce(error * mask, "b h w -> b", "sum") / reduce(mask.float(), "b h w -> b", "sum").clamp_min(1)
 
 
-def known(values: Tensor, mask: Tensor) -> Tensor:
+def nan_where_empty(values: Tensor, mask: Tensor) -> Tensor:
     """Replace the means, b, over masks, b h w, by NaN where the mask is empty. -> b"""
     return torch.where(reduce(mask, "b h w -> b", "max") > 0, values, torch.nan)
 
@@ -50,7 +50,8 @@ def ssim(generated: Tensor, truth: Tensor) -> Tensor:
     """Structural similarity of each picture. Wang et al. (2004): 11 x 11 Gaussian window, sigma 1.5, borders mirrored.
 
     generated, truth  b 3 h w in -1..1, h and w above 5
-    returns           b, mean over pixels and colours; 1 for equal pictures
+    returns           b, mean over colours and all pixels, as in torchmetrics (scikit-image leaves out 5 pixels at each
+                      side); 1 for equal pictures
     """
     a, b = ((picture.clamp(-1, 1) + 1) / 2 for picture in (generated, truth))  # SSIM compares means, so black must be 0
     rows, columns = (_bell(size, a) for size in a.shape[2:])
@@ -115,7 +116,7 @@ def pattern_correlation(generated: Tensor, truth: Tensor, garment: Tensor, windo
     """
     a, b = (high_pass(picture.clamp(-1, 1), garment, window) for picture in (generated, truth))
     shared, power_a, power_b = (reduce(x * y, "b c h w -> b", "sum") for x, y in ((a, b), (a, a), (b, b)))
-    return known(shared / (power_a * power_b).sqrt().clamp_min(1e-9), garment)
+    return nan_where_empty(shared / (power_a * power_b).sqrt().clamp_min(1e-9), garment)
 
 
 def error_by_region(generated: Tensor, truth: Tensor, regions: Tensor, n: int) -> Tensor:
@@ -209,4 +210,4 @@ def transport_accuracy(
     wanted = F.one_hot(shrink(target_parts, distribution), len(PARTS)).to(extraction.dtype)
     right = einsum(distribution, taken, wanted, "b k h w, b k p, b h w p -> b h w")
     where = shrink(where, distribution)
-    return known(_mean(right[:, None], where), where)
+    return nan_where_empty(_mean(right[:, None], where), where)

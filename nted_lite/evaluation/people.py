@@ -13,7 +13,7 @@ from nted_lite.control import exchange
 from nted_lite.entities import GROUPS, confusion, merge
 from nted_lite.evaluation import measures
 from nted_lite.evaluation.held_out import REGIONS, Test, held_out, part_colours
-from nted_lite.evaluation.measures import feature_distance, known, l1, psnr, ssim
+from nted_lite.evaluation.measures import feature_distance, l1, nan_where_empty, psnr, ssim
 from nted_lite.evaluation.tables import Rows, append, interval, interval_of_sum, intervals, shares, table
 from nted_lite.features import PeopleParser
 from nted_lite.model import NTED, Rendering, Textures
@@ -42,7 +42,7 @@ def similarity(generated: Tensor, test: Test) -> dict[str, Tensor]:
 def seen_error(generated: Tensor, test: Test) -> dict[str, Tensor]:
     """L1 on the person, where the reference shows the surface and where it does not. -> b each, NaN if nowhere"""
     masks = {"seen": test.seen, "unseen": (test.target_parts != PARTS.index("background")) & ~test.seen}
-    return {name: known(l1(generated, test.target, mask), mask) for name, mask in masks.items()}
+    return {name: nan_where_empty(l1(generated, test.target, mask), mask) for name, mask in masks.items()}
 
 
 def pattern_match(generated: Tensor, test: Test) -> dict[str, Tensor]:
@@ -97,7 +97,7 @@ def evaluate_people(
     batch    people at a time, which affects only the speed
     returns  the content of metrics.json
 
-    Raises ValueError for fewer than 2 people.
+    Raises ValueError for fewer than 2 people, and for a model that draws values that are not finite.
     """
     if people < 2:
         raise ValueError(f"people is {people}: intervals and Frechet distances need 2 or more")
@@ -109,6 +109,8 @@ def evaluate_people(
     for index in tqdm(torch.arange(people, device=device).split(batch), desc="evaluating", mininterval=5):
         test = held_out(index, model.config, split)
         textures, generated, worn, dressed = _generate(model, parser, test)
+        if not all(drawn.image.isfinite().all() for drawn in (generated, worn, dressed)):  # a mean would leave them out
+            raise ValueError(f"this model draws values that are not finite, at people {index[0]} to {index[-1]}")
         pictures = {
             "model": generated.image, "copy": test.reference, "mean image": mean_image.expand_as(test.target),
             "part colours": part_colours(test),
