@@ -21,6 +21,8 @@ TINY = [
 
 POSE = ["transfer", "--checkpoint", "{shipped}", "--reference", "a.jpg", "--keypoints", "k.txt", "--out", "x.png"]
 
+FILM = ["animate", "--poses", "turn", "--synthetic", "0", "--out", "x.gif"]
+
 SWAP = ["swap", "--checkpoint", "{shipped}", "--reference", "a.jpg", "--garment", "b.jpg", "--out", "x.png"]
 
 
@@ -164,6 +166,10 @@ def test_demo(monkeypatch, tmp_path, capsys):
           "b.jpg"], "--posed and --name are for a single pose"),
         ([*SWAP, "--vgg19", "v.pth"], "--vgg19 is used only by --refine together with --parser"),
         ([*SWAP, "--name", "b"], "--posed and --name are about --keypoints"),
+        *[([*words, "--preset", "people-64"], "people-64 contains its own configuration; omit it") for words in (
+            POSE, FILM, [*SWAP, "--keypoints", "k.txt"], ["export", "--checkpoint", "{shipped}", "--out", "o"],
+        )],
+        ([*FILM, "--scale", "-1"], "scale is -1; give 1 or more"),
         (SWAP, "a: no key points under this name"),
         pytest.param(
             [*SWAP, "--keypoints", "k.txt", "--parser", "{tmp}"], ": not a segmentation model of transformers (",

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from nted_lite import NTED, cli, preset
+from nted_lite.checkpoint import save_model
 from nted_lite.data.deepfashion import DeepFashion
 from nted_lite.evaluation import backbones, measures, photos
 from nted_lite.evaluation.files import match_pictures
@@ -191,14 +192,81 @@ def test_a_missing_library_is_one_line(monkeypatch, library):
 
 
 def test_what_is_missing_leaves_out_its_measures_alone(monkeypatch, folders, caplog):
-    """SSIM and PSNR need nothing; the reason is said at once, and stands in the report."""
+    """SSIM and PSNR need nothing; the reason is said at once, and stands in the report. Nothing else speaks of FID."""
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    measured = evaluate_pictures(match_pictures(folders / "shuffled", folders / "true")[0], *SIZE)
+    reference = [folders / "never" / "read.png"] * 2
+    measured = evaluate_pictures(match_pictures(folders / "shuffled", folders / "true")[0], *SIZE, reference)
     assert set(measured["measures"]) == {"psnr", "ssim"} and measured["fid"] is None
     assert "FID is left out: torch_fidelity is missing" in caplog.text
     assert measured["protocol"]["fid"] == measured["protocol"]["lpips"] == "left out"
     text = report(json.loads(json.dumps(measured)))
     assert "FID is left out\n" in text and "warning: LPIPS is left out" in text
+    assert "too few for FID" not in text and "fid reference" not in measured["protocol"]
+
+
+# ------------------------------------------------------------------------------------------------- what is found early
+
+
+class Distance:
+    """Stands in for the FID, and knows how many pictures of either kind it has seen."""
+
+    def __init__(self):
+        self.seen = {True: 0, False: 0}
+
+    def update(self, pictures, real):
+        self.seen[real] += len(pictures)
+
+    def compute(self):
+        return torch.tensor(float(self.seen[True]))
+
+
+@pytest.fixture
+def distance(monkeypatch):
+    found = Distance()
+    monkeypatch.setattr(photos, "_networks", lambda device: (None, found, []))
+    return found
+
+
+@pytest.fixture
+def squares(tmp_path):
+    """A reference set of square noise, of which nobody can tell whether it was padded or squeezed."""
+    (tmp_path / "squares").mkdir()
+    for n in range(3):
+        noise = np.random.default_rng(n).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "squares" / f"{n}.png")
+    return tmp_path / "squares"
+
+
+@pytest.mark.parametrize("kind", ["unclear", "damaged", "alone"])
+def test_a_bad_reference_set_is_found_before_anything_is_measured(kind, distance, squares, folders, monkeypatch):
+    if kind == "damaged":
+        (squares / "2.png").write_bytes(b"no picture at all")
+    if kind == "alone":
+        (squares / "1.png").unlink(), (squares / "2.png").unlink()
+    monkeypatch.setattr(photos, "_measure", lambda *_: pytest.fail("measured, and all of it would be lost"))
+    lines = {"unclear": "0.png, are 64x64.*--layout padded", "damaged": "2.png: not a readable", "alone": "1 reference"}
+    with pytest.raises(ValueError, match=lines[kind]):
+        photos.evaluate_folder(folders / "copies", folders / "true", reference_set=squares, height=64)
+
+
+def test_the_layout_of_a_reference_set_can_be_said(distance, squares, folders, data, monkeypatch, tmp_path):
+    measured = photos.evaluate_folder(
+        folders / "copies", folders / "true", reference_set=squares, height=64, layout="padded"
+    )
+    assert measured["fid"] == 3 and distance.seen == {True: 3, False: 4}
+    assert measured["protocol"]["fid reference"]["read"] == {"cut": 3}
+    model, out = tmp_path / "model", tmp_path / "m.json"
+    save_model(NTED(preset("people-64").model), model)
+    words = "--checkpoint", model, "--data", data, "--reference-set", squares, "--layout", "squeezed", "--out", out
+    monkeypatch.setattr("sys.argv", ["nted-lite", "evaluate", *map(str, words)])
+    cli.main()
+    assert json.loads(out.read_text())["protocol"]["fid reference"]["read"] == {"stretched": 3}
+
+
+@pytest.mark.parametrize("height", [0, -16, 8, 250])
+def test_the_height_is_a_multiple_of_16(height, folders):
+    with pytest.raises(ValueError, match=f"height must be a positive multiple of 16, not {height}"):
+        photos.evaluate_folder(folders / "copies", folders / "true", height=height)
 
 
 # ------------------------------------------------------------------------------------------------------ what is said
@@ -274,11 +342,13 @@ def test_the_command_prints_the_protocol_and_saves_it(hub, folders, tmp_path, mo
 
 
 def test_a_folder_needs_its_truth_once(folders, tmp_path):
+    (tmp_path / "list.csv").write_text("a.png,b.png")
+    with pytest.raises(ValueError, match="--data is not used: the list names the ground truth"):
+        photos.evaluate_folder(tmp_path / "list.csv", data=tmp_path, reference_set=folders / "true")
     with pytest.raises(ValueError, match="true: give --truth, a folder with the ground truth, or --data"):
         photos.evaluate_folder(folders / "true")
     with pytest.raises(ValueError, match="nowhere: no such folder, nor file with lines `generated,truth`"):
         photos.evaluate_folder(tmp_path / "nowhere", folders / "true")
-    (tmp_path / "list.csv").write_text("a.png,b.png")
     for pictures, data in ((tmp_path / "list.csv", None), (folders / "copies", tmp_path)):
         with pytest.raises(ValueError, match="the ground truth is given twice"):
             photos.evaluate_folder(pictures, folders / "true", data)

@@ -69,6 +69,14 @@ def test_measures_are_replaced_by_as_many_of_the_same_kind(there, new, replaced,
     assert results.keep(new, file, asked=True) == f"written to {file}" and json.loads(file.read_text()) == new
 
 
+@pytest.mark.parametrize("names", [("epoch_100.pt", "epoch_200.pt"), ("list.csv", "list.txt")])
+def test_files_in_one_folder_keep_their_own_measures(names, tmp_path):
+    for number, name in enumerate(names):
+        (tmp_path / name).touch()
+        assert run._keep(pictures(8) | {"fid": number}, tmp_path / name, None).startswith("written to ")
+    assert sorted(json.loads(file.read_text())["fid"] for file in tmp_path.glob("*metrics.json")) == [0, 1]
+
+
 def test_measures_make_the_folder_that_is_asked_for(tmp_path):
     assert results.keep(people(4), tmp_path / "a/b/m.json", asked=True) == f"written to {tmp_path / 'a/b/m.json'}"
     with pytest.raises(ValueError, match="cannot be written"):
@@ -104,6 +112,8 @@ def test_a_few_people_do_not_replace_shipped_measures(monkeypatch, tmp_path, cap
         ("--checkpoint {0} --layout padded --reference-set {1}", "--reference-set, --layout: not used on synthetic"),
         ("--checkpoint {0} --data {1} --people 4", "--people: not used on photographs"),
         ("--checkpoint {0} --data {1} --split test", "--split: not used on photographs"),
+        ("--checkpoint {0}/model.safetensors --preset people-64", "--preset (a folder contains its own configuration)"),
+        ("--checkpoint {0} --people 4 --out {1}", "a folder; give --out the name of a file"),
         ("--pictures {1} --truth {1} --people 4", "--people: not used with --pictures"),
         ("--pictures {1} --truth {1} --preset people-64", "--preset: not used with --pictures"),
         ("--all --split validation", "--split: not used with --all"),

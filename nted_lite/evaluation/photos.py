@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from nted_lite.data.deepfashion import DeepFashion, Store, deepfashion_source
+from nted_lite.data.deepfashion import DeepFashion, Store, columns, deepfashion_source
 from nted_lite.evaluation import backbones, measures
 from nted_lite.evaluation.files import (
     Picture,
@@ -71,14 +71,23 @@ def evaluate_pictures(
     height, width  size in pixels at which they are compared
     reference_set  the pictures that FID compares with, usually the training pictures; None: the ground truth
     batch          number of pictures that go through the networks together
-    layout         layout of generated pictures that are not 11:16, see `layout.pair_layouts`
+    layout         layout of generated pictures that are not 11:16, see `layout.pair_layouts`; also of the reference
+                   set, if it cannot be detected
     returns        "protocol"; "measures": mean and interval of each; "fid": one number, or None; "warnings": lines.
                    LPIPS and FID are left out, with a warning, if what they need is missing. It can be saved as JSON.
     raises         ValueError for a broken picture, for fewer than 2 of a kind, and for a layout that cannot be detected
+
+    The reference set comes first, so that nothing wrong with it can cost the measures of the pairs.
     """
     perceptual, fid, warnings = _networks(device)
-    some, pairs = _some(pairs)
+    some, pairs = _some(pairs, "generated")
     generated, truth = (Reader(found, height, width, device) for found in pair_layouts(some, height, width, layout))
+    sets = {"generated": generated, "ground truth": truth}
+    if fid and reference_set is not None:
+        some, pictures = _some(reference_set, "reference")
+        sets["reference"] = Reader(set_layout(some, height, width, layout, "reference"), height, width, device)
+        for chunk in _chunks(tqdm(pictures, desc="reference set", mininterval=5), batch):
+            fid.update(sets["reference"](chunk), real=True)
     rows: Rows = {}
     for chunk in _chunks(tqdm(pairs, desc="measuring", mininterval=5), batch):
         of_generated, of_truth = zip(*chunk, strict=True)
@@ -88,14 +97,8 @@ def evaluate_pictures(
         if fid and reference_set is None:
             fid.update(targets, real=True)
         append(rows, "", _measure(images / 127.5 - 1, targets / 127.5 - 1, perceptual))
-    sets = {"generated": generated, "ground truth": truth, "reference": truth}
-    if fid and reference_set is not None:
-        some, pictures = _some(reference_set)
-        sets["reference"] = Reader(set_layout(some, height, width, layout, "reference"), height, width, device)
-        for chunk in _chunks(tqdm(pictures, desc="reference set", mininterval=5), batch):
-            fid.update(sets["reference"](chunk), real=True)
-    warnings += _warnings(sets)
-    protocol = _protocol(sets, height, width)
+    warnings += _warnings(sets, bool(fid))
+    protocol = _protocol(sets, height, width, bool(fid))
     protocol |= {name: "left out" for name, network in (("lpips", perceptual), ("fid", fid)) if network is None}
     distance = fid.compute().item() if fid else None
     return {"protocol": protocol, "measures": intervals(rows)[""], "fid": distance, "warnings": warnings}
@@ -130,14 +133,17 @@ def evaluate_folder(
     truth          folder with the ground truth, under the same names
     data           alternatively, a folder with prepared DeepFashion, whose test pairs are looked up in `pictures`
     reference_set  folder with pictures for FID; None: the training pictures of `data`, else the ground truth
-    height         rows at which pictures are compared; there are height * 11 // 16 columns
+    height         rows at which pictures are compared, a multiple of 16; there are height * 11 // 16 columns
     layout         layout of generated pictures that are not 11:16, see `layout.pair_layouts`
     raises         ValueError, in one line, for missing, ambiguous or unreadable pictures
     """
+    width = columns(height)
     if not pictures.exists():
         raise ValueError(f"{pictures}: no such folder, nor file with lines `generated,truth`")
     if truth and (data or not pictures.is_dir()):
         raise ValueError("the ground truth is given twice: --truth is for a folder of --pictures, without --data")
+    if data and reference_set and not pictures.is_dir():
+        raise ValueError("--data is not used: the list names the ground truth, --reference-set the pictures for FID")
     reference, names = all_pictures(reference_set) if reference_set else None, ""
     if data and reference is None:
         reference = _training_set(data, height)
@@ -151,13 +157,15 @@ def evaluate_folder(
         pairs, names = match_pictures(pictures, truth)
     else:
         raise ValueError(f"{pictures}: give --truth, a folder with the ground truth, or --data")
-    measured = evaluate_pictures(pairs, height, height * 11 // 16, reference, device=device, layout=layout)
+    measured = evaluate_pictures(pairs, height, width, reference, device=device, layout=layout)
     measured["protocol"] |= {"names": f"matched as {names}"} if names else {}
     return measured
 
 
 @torch.no_grad()
-def evaluate_deepfashion(model: NTED, data: Path, reference_set: Path | None = None, batch: int = 16) -> dict:
+def evaluate_deepfashion(
+    model: NTED, data: Path, reference_set: Path | None = None, batch: int = 16, layout: Asked = "auto"
+) -> dict:
     """Generate all test pairs of a prepared DeepFashion, and measure them; arguments as in `evaluate_folder`."""
     height, width, device = model.config.height, model.config.width, next(model.parameters()).device
     test = DeepFashion(data, height, "test")
@@ -170,7 +178,7 @@ def evaluate_deepfashion(model: NTED, data: Path, reference_set: Path | None = N
             yield from zip(generated, views.images[1], strict=True)
 
     reference = all_pictures(reference_set) if reference_set else _training_set(data, height)
-    return evaluate_pictures(pairs(), height, width, reference, batch, device)
+    return evaluate_pictures(pairs(), height, width, reference, batch, device, layout)
 
 
 def _training_set(data: Path, height: int) -> Iterator[Tensor]:
@@ -184,13 +192,20 @@ def _stored(store: Store, name: str) -> Tensor:
     return rearrange(torch.from_numpy(store.image(name)), "h w c -> c h w")
 
 
-def _some(items: Iterable) -> tuple[list, Iterable]:
-    """Items to look at beforehand: of a list evenly spread ones, otherwise the first. -> those, and all items still"""
+def _some(items: Iterable, kind: str) -> tuple[list, Iterable]:
+    """Items to look at beforehand: of a list evenly spread ones, otherwise the first. -> those, and all items still
+
+    Raises ValueError for fewer than 2 items.
+    """
     if isinstance(items, Sequence):
-        return list(items[:: -(-len(items) // LOOKED_AT) or 1]), items
-    items = iter(items)
-    first = list(islice(items, LOOKED_AT))
-    return first, chain(first, items)
+        some = list(items[:: -(-len(items) // LOOKED_AT) or 1])
+    else:
+        items = iter(items)
+        some = list(islice(items, LOOKED_AT))
+        items = chain(some, items)
+    if len(some) < 2:
+        raise ValueError(f"{len(some)} {kind} pictures: FID and intervals need 2 or more")
+    return some, items
 
 
 def _chunks(items: Iterable, size: int) -> Iterator[list]:
@@ -199,26 +214,23 @@ def _chunks(items: Iterable, size: int) -> Iterator[list]:
         yield chunk
 
 
-def _warnings(sets: dict[str, Reader]) -> list[str]:
-    """Reasons to trust the numbers less, one line each. Raises ValueError for fewer than 2 pictures of a kind."""
-    counts = {kind: read.done.total() for kind, read in sets.items()}
-    for kind, count in counts.items():
-        if count < 2:
-            raise ValueError(f"{count} {kind} pictures: FID and intervals need 2 or more")
+def _warnings(sets: dict[str, Reader], fid: bool) -> list[str]:
+    """Reasons to trust the numbers less, one line each."""
     lines, ours = [], sets["generated"].formats.keys()
-    for kind in ("ground truth", "reference")[: 1 if sets["reference"] is sets["ground truth"] else 2]:
-        theirs = sets[kind].formats.keys()
+    for kind, read in sets.items():
+        theirs = read.formats.keys()
         if ours != theirs and LOSSY & (ours | theirs):
             said = f"the generated pictures are {' and '.join(ours)} and the {kind} pictures {' and '.join(theirs)}"
             lines.append(f"{said}: lossy compression affects FID and SSIM; save all of them as PNG")
-    few = min(counts["generated"], counts["reference"])
-    if few < FEW:
+    few = min(read.done.total() for read in sets.values())
+    if fid and few < FEW:
         lines.append(f"{few} pictures are too few for FID, whose {FEW:,} dimensions need at least that many")
     return lines
 
 
-def _protocol(sets: dict[str, Reader], height: int, width: int) -> dict:
+def _protocol(sets: dict[str, Reader], height: int, width: int, fid: bool) -> dict:
     """Everything that somebody needs to know to reproduce the numbers."""
+    reference = sets["reference"].about() if "reference" in sets else "the ground truth"
     return {
         "size": [height, width], **{kind: read.about() for kind, read in sets.items() if kind != "reference"},
         "colours": "RGB of 8 bits, floats rounded to them; transparency on white",
@@ -226,10 +238,11 @@ def _protocol(sets: dict[str, Reader], height: int, width: int) -> dict:
         "crop": f"largest centred window of the right shape, if width/height is off by more than {TOLERANCE:.0%}; "
                 "of what was squeezed, all",
         "psnr": "peak 1, over RGB; equal pictures count as 100 dB",
-        "ssim": "11x11 Gaussian window, sigma 1.5, data range 1, mean over RGB",
+        "ssim": "11x11 Gaussian window, sigma 1.5, data range 1, mean over RGB and all pixels, borders mirrored (as in "
+                "torchmetrics; scikit-image leaves out 5 pixels at each side)",
         "lpips": "AlexNet, in -1..1, at this size",
         "fid": "Inception (torch-fidelity), 2048 features, uint8 resized to 299x299 bilinearly, antialiased",
-        "fid reference": "the ground truth" if sets["reference"] is sets["ground truth"] else sets["reference"].about(),
+        **({"fid reference": reference} if fid else {}),
         "interval": "95 %, bootstrap of the mean over pictures",
         "versions": _versions("torch", "torchmetrics", "torch-fidelity", "pillow"),
     }  # fmt: skip

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from nted_lite.checkpoint import load_model
+from nted_lite.checkpoint import config_of, load_model
+from nted_lite.config import model_config
 from nted_lite.devices import pick
 from nted_lite.evaluation import people as synthetic
 from nted_lite.evaluation import photos, results
@@ -16,7 +17,7 @@ VARIANTS = "variants"  # the folder in checkpoints/ that holds the ablations
 USES = {
     "with --all": {"people"},
     "with --pictures": {"truth", "data", "reference_set", "height", "layout"},
-    "on photographs": {"data", "reference_set", "preset"},
+    "on photographs": {"data", "reference_set", "layout", "preset"},
     "on synthetic people": {"people", "split", "preset"},
 }
 """The options that each way of measuring uses, besides --checkpoint, --pictures, --device and --out"""
@@ -32,10 +33,12 @@ def evaluate(
     way = "with --all" if everything else "with --pictures" if pictures else (
         "on photographs" if "data" in given else "on synthetic people")  # fmt: skip
     useless = [f"--{name.replace('_', '-')}" for name in given if name not in USES[way]]
-    if "preset" in given and checkpoint and not checkpoint.is_file():
+    if "preset" in given and checkpoint and config_of(checkpoint, own := model_config(given["preset"])) is not own:
         useless.append("--preset (a folder contains its own configuration)")
     if useless:
         raise ValueError(f"{', '.join(useless)}: not used {way}")
+    if out and out.is_dir():  # said now, as measuring may take long
+        raise ValueError(f"{out}: a folder; give --out the name of a file")
     chosen = pick(device)
     if everything:
         return _all(given.get("people", PEOPLE), chosen, out)
@@ -56,7 +59,8 @@ def _keep(measured: dict, beside: Path, out: Path | None) -> str:
         return results.keep(measured, out, asked=True)
     if not beside.exists():  # a hub id
         return "not written: --out FILE keeps these measures"
-    return results.keep(measured, (beside if beside.is_dir() else beside.parent) / "metrics.json")
+    own = beside / "metrics.json" if beside.is_dir() else beside.with_name(f"{beside.name}.metrics.json")
+    return results.keep(measured, own)
 
 
 def _all(people: int, device: str, out: Path | None) -> None:
