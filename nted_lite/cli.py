@@ -105,6 +105,10 @@ def train_command():
         changed = checkpoint.differences(known, record) if resume else []
         if resume and preset != known["preset"]:
             raise ValueError(f"{out}: is a run of {known['preset']}, not of {preset}; omit --preset")
+        if resume and init != known["init"]:
+            raise ValueError(f"{out}: has weights of its own; omit --init")
+        if vgg19 and config.features != "vgg19" and not resume:
+            raise ValueError(f"--vgg19 is not used with --features {config.features}; omit it")
         machine = accelerator(device, mixed_precision)
         source, preview = sources(data, model.height, config.seed)
         features = feature_network(config.features, vgg19)
@@ -422,8 +426,11 @@ def train_parser(out: Path, steps: int = 4000) -> None:
         steps: optimiser steps, each on 8 to 16 people
     """
     from nted_lite import checkpoint, parser_training
+    from nted_lite.weights import hub
 
+    if (out / hub.CONFIG).exists():
+        raise ValueError(f"{out}: holds a model, which would be overwritten; choose another folder")
     parser = parser_training.train_parser(out, steps)
-    checkpoint.write(out / "model.safetensors", parser.state_dict())
+    checkpoint.write(out / hub.WEIGHTS, parser.state_dict())
     quality = {str(height): parser_training.parser_quality(parser, height) for height in (64, 128)}
     (out / "metrics.json").write_text(json.dumps({"steps": steps, **quality}, indent=2) + "\n")

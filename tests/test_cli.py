@@ -76,6 +76,8 @@ def test_what_a_resume_changes_is_said_and_the_old_record_kept(monkeypatch, tmp_
     said = capsys.readouterr().out
     assert "changed on resuming at step 2: train.steps: 2 -> 3" in said and "train.ema: 0.998 -> 0.9" in said
     assert "lr" not in said
+    with pytest.raises(SystemExit, match="has weights of its own; omit --init"):
+        call(monkeypatch, "train", "--out", tmp_path, "--resume", "--init", shipped("people-64"))
     assert json.loads((tmp_path / "train.json").read_text())["train"]["lr"] == 0.0005
     assert json.loads((tmp_path / "train-until-2.json").read_text())["train"]["steps"] == 2
 
@@ -178,6 +180,8 @@ def test_demo(monkeypatch, tmp_path, capsys):
         (["train", "--out", "x", "--data", "nowhere", "--device", "cpu"], "nowhere: no such folder; prepare"),
         (["train", "--out", "x", "--features", "resnet", "--device", "cpu"], "no feature network 'resnet'; there are"),
         (["train", "--out", "x", "--pairs", "3", "--accumulate", "2", "--device", "cpu"], "3 pairs per step cannot be"),
+        (["train", "--out", "x", "--vgg19", "v.pth", "--device", "cpu"], "--vgg19 is not used with --features peo"),
+        (["train-parser", "--out", "{shipped}"], "people-64: holds a model, which would be overwritten"),
         (["train", "--out", "{tmp}/file/x", "--device", "cpu", *TINY], "Not a directory"),
         (["train", "--out", "{tmp}", "--device", "cpu", "--resume"], "nothing to resume"),
         (["train", "--out", "x", "--device", "cuda:7", *TINY], "device 'cuda:7' cannot be used"),

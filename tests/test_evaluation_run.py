@@ -182,6 +182,13 @@ def test_every_shipped_model_is_measured(monkeypatch, small, tmp_path, capsys):
         assert f"| {measured['swap_of_bound']['inside']['mean']:.3f} ± " in row
 
 
+def test_a_damaged_file_costs_nobody_else_the_table(tmp_path):
+    for name, content in (("a", '{"people": 8'), ("b", "[1]"), ("c", '{"steps": 3}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(content)
+    assert results.write_table(tmp_path).read_text() == results.markdown({})
+
+
 def test_the_table_of_a_model_without_textures():
     """A variant without maps has neither entities nor transport, and its intervals are shown nevertheless."""
     interval = {"mean": 1.0, "low": 0.5, "high": 1.5}

@@ -49,6 +49,7 @@ def keep(measured: dict, file: Path, asked: bool = False) -> str:
 
 
 def _read(file: Path) -> dict | None:
+    """The content of a file with measures: None if there is no such file, empty if it holds none."""
     if not file.exists():
         return None
     try:
@@ -75,7 +76,7 @@ def _size(measured: dict) -> str:
 def write_table(root: Path, out: Path | None = None) -> Path:
     """Write RESULTS.md, the table of all models and variants below a folder that have been measured. -> its path"""
     files = [file for pattern in ("*", "variants/*") for file in sorted(root.glob(f"{pattern}/metrics.json"))]
-    found = {file.parent.relative_to(root).as_posix(): json.loads(file.read_text()) for file in files}
+    found = {file.parent.relative_to(root).as_posix(): _read(file) for file in files}
     out = out or root / "RESULTS.md"
     write_file(out, markdown({name: measured for name, measured in found.items() if "people" in measured}).encode())
     return out
