@@ -1,6 +1,8 @@
 """The site, as a visitor meets it: built once, served locally, opened in a browser that may ask nobody else."""
 
+import base64
 import functools
+import importlib.util
 import json
 import os
 import re
@@ -11,8 +13,10 @@ import threading
 import urllib.parse
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -30,6 +34,9 @@ for name in ("sphinx", "myst_nb", "sphinx_book_theme", "onnx", "onnxscript"):
     pytest.importorskip(name)
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[1]
+SPEC = importlib.util.spec_from_file_location("site_build", ROOT / "site/build.py")  # no package: `site` is Python's
+build = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(build)
 DRAWN = "performance.getEntriesByName('picture').length"
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
@@ -289,6 +296,155 @@ def test_ground_truth_is_shown_where_it_is_known(play, site):
     page.wait_for_function("document.querySelector('#unknown').textContent.startsWith('Unknown')")
 
 
+CURRENT = "import('./app.js').then(app => app.current())"
+STATUS = "document.querySelector('#status').textContent"
+
+
+def set_to(page, control, value, wait=True):
+    """Move a slider, and wait for the picture."""
+    drawn = page.evaluate(DRAWN)
+    move = "(e, v) => { e.value = v; ['input', 'change'].forEach(kind => e.dispatchEvent(new Event(kind))) }"
+    page.locator(control).evaluate(move, value)
+    if wait:
+        page.wait_for_function(f"{DRAWN} > {drawn}")
+
+
+def test_play_goes_on_after_a_picture_that_cannot_be_drawn(play):
+    page = play()
+    page.wait_for_function(f"{STATUS}.startsWith('Running')")
+    page.route("**/truth-*.png", lambda route: route.abort())
+    page.locator("#people button").nth(4).click()
+    page.wait_for_function(f"{STATUS}.includes('truth-04.png')")
+    assert page.locator("#truth canvas").is_hidden(), "no other person's ground truth"
+    page.unroute("**/truth-*.png")
+    set_to(page, "#turn", 3)
+    page.wait_for_function(f"{STATUS}.startsWith('Running')")
+    page.wait_for_function("!document.querySelector('#truth canvas').hidden")
+
+
+def held(page, pattern):
+    """Requests for a pattern wait in the list that is returned."""
+    waiting = []
+    page.route(pattern, lambda route: waiting.append(route))
+    return waiting
+
+
+def first(page, waiting):
+    """The first request that waits, taken out."""
+    for _ in range(600):
+        if waiting:
+            return waiting.pop(0)
+        page.wait_for_timeout(50)
+    raise AssertionError("nobody asked for it within 30 s")
+
+
+def test_before_the_first_network_is_there_nothing_can_be_done(visit):
+    page = visit("play/index.html")
+    waiting = held(page, "**/photos.png")
+    page.reload()
+    photos = first(page, waiting)
+    for control in ("#reset", "#turn"):
+        page.locator(control).scroll_into_view_if_needed()
+        box = page.locator(control).bounding_box()
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.keyboard.press("Control+z")
+    photos.abort()
+    page.wait_for_function(f"{STATUS}.includes('people-64') && {STATUS}.includes('photos.png')")
+
+
+def test_the_network_that_was_chosen_last_is_shown_whole(play):
+    """people-128 loads slowly, and people-64 was chosen meanwhile; one that fails leaves the other as it was."""
+    page = play()
+    waiting = held(page, "**/people-128/photos.png")
+    page.select_option("#model", "people-128")
+    late = first(page, waiting)
+    assert "Loading" in page.evaluate(STATUS)
+    set_to(page, "#turn", 2)  # the old network goes on
+    assert "Loading" in page.evaluate(STATUS)
+    drawn = page.evaluate(DRAWN)
+    page.select_option("#model", "people-64")
+    page.wait_for_function(f"{DRAWN} > {drawn}", timeout=120_000)
+    late.continue_()
+    page.wait_for_timeout(3000)
+    set_to(page, "#turn", 4)
+    seen = page.evaluate(f"{CURRENT}.then(({{ model, shown }}) => [model.height, shown.image.length])")
+    assert seen == [64, 3 * 64 * 44] and page.evaluate(STATUS).startswith("Running")
+    assert page.locator("#photo .pixels").evaluate("canvas => canvas.height") == 64
+
+    page.route("**/people-128/people.json", lambda route: route.abort())
+    page.select_option("#model", "people-128")
+    page.wait_for_function(f"{STATUS}.includes('cannot run the network people-128')")
+    assert page.locator("#model").input_value() == "people-64"
+    set_to(page, "#turn", 5)
+
+
+def press(page, joint, key, times):
+    for _ in range(times):
+        page.locator(f"#puppet [aria-label^='{joint}']").press(key)
+
+
+def test_a_face_stays_whole_when_the_neck_is_moved_from_behind(play):
+    page = play()
+    set_to(page, "#turn", 8)
+    assert page.locator("#puppet [aria-label^='nose']").is_hidden()
+    press(page, "neck", "ArrowDown", 8)
+    offsets = page.evaluate(f"{CURRENT}.then(app => app.state.offsets)")
+    assert [offsets[joint] for joint in (0, 14, 15, 16, 17)] == [offsets[1]] * 5
+    assert offsets[1][1] == pytest.approx(8)
+
+
+def test_joints_outside_the_picture_are_missing(play):
+    """The arm hangs below the shoulder: it leaves the picture first, and comes back with the shoulder."""
+    page = play()
+    press(page, "right shoulder", "ArrowDown", 40)
+    seen = page.evaluate(f"{CURRENT}.then(app => app.pose)")
+    inside = [-0.5 < x < 43.5 and -0.5 < y < 63.5 for x, y in seen["keypoints"]]
+    assert not inside[4] and [bool(v) for v in seen["visible"]] == inside
+    press(page, "right shoulder", "ArrowUp", 40)
+    assert all(page.evaluate(f"{CURRENT}.then(app => app.pose.visible)"))
+
+
+def test_undo_takes_back_one_thing_at_a_time(play):
+    """Every kind of change is one step, whichever way it was made, and what changed nothing is none."""
+    page = play()
+    state = f"{CURRENT}.then(app => JSON.stringify(app.state))"
+    seen = [page.evaluate(state)]
+    page.locator("#poses button").first.click()  # stands already
+    dot = page.locator("#puppet [aria-label^='neck']").bounding_box()
+    page.mouse.click(dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2)  # without moving it
+    assert page.evaluate(state) == seen[0]
+    for act in (
+        lambda: press(page, "left wrist", "ArrowRight", 1),
+        lambda: page.locator("#turn").press("ArrowRight"),
+        lambda: page.locator("input[name=top]").press("End"),
+        lambda: page.locator("#people button").nth(5).click(),
+        lambda: page.locator("#reset").click(),
+    ):
+        act()
+        seen.append(page.evaluate(state))
+    assert len(set(seen)) == 6
+    for earlier in seen[-2::-1]:
+        page.keyboard.press("Control+z")
+        assert page.evaluate(state) == earlier
+    page.wait_for_function("document.querySelector('#undo').disabled")
+
+
+@pytest.mark.parametrize("where", ["photo", "generated"])
+def test_a_marker_shows_where_the_keys_are(play, where):
+    page = play()
+    picture, spot = page.locator(f"#{where}"), page.locator(f"#{where} .spot")
+    assert spot.is_hidden() and picture.get_attribute("role") == "application"
+    picture.press("ArrowLeft")
+    picture.press("ArrowUp")
+    frame, box = picture.bounding_box(), spot.bounding_box()
+    row, column = map(int, re.match(r"Row (\d+), column (\d+)", page.locator("#probe").inner_text()).groups())
+    assert (row, column) == (15, 10), "one up and one left of the middle of 32 x 22"
+    assert box["x"] - frame["x"] == pytest.approx(frame["width"] * column / 22, abs=1)
+    assert box["y"] - frame["y"] == pytest.approx(frame["height"] * row / 32, abs=1)
+    page.locator("#undo").evaluate("() => document.activeElement.blur()")
+    assert spot.is_hidden()
+
+
 @pytest.mark.parametrize("path", ["index.html", "course/00_tour.html", "models.html", "api.html"])
 def test_the_book_asks_nobody_and_fits_a_phone(visit, path):
     page = visit(path, 390)
@@ -334,6 +490,53 @@ class Page(HTMLParser):
             self.open.pop()
         else:
             self.errors.append(f"/{tag}")
+
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")), ids=lambda path: path.stem)
+def test_a_lesson_shows_a_picture_of_every_widget(path, tmp_path):
+    """Every saved widget, except a bar of progress, becomes pictures, and the line below says what it can do."""
+    build.lesson(path, tmp_path)
+    before, after = nbformat.read(path, as_version=4), nbformat.read(tmp_path / path.name, as_version=4)
+    for old, new in zip(before.cells, after.cells, strict=True):
+        for saved, shown in zip(old.get("outputs", []), new.get("outputs", []), strict=True):
+            assert WIDGET not in shown.get("data", {})
+            if WIDGET not in saved.get("data", {}):
+                continue
+            plain = saved.data["text/plain"]
+            name = re.search(r"Puppet|Wardrobe|EntityExplorer|Panel|Browser|Monitor|training:", plain)
+            if name[0] == "training:":
+                assert shown.data == {"text/plain": plain}
+                continue
+            sources = re.findall('src="data:image/png;base64,([^"]+)"', shown.data["text/html"])
+            assert len(sources) == {"Puppet": 2, "EntityExplorer": 2, "Wardrobe": 4}.get(name[0], 1)
+            for source in sources:
+                assert np.asarray(Image.open(BytesIO(base64.b64decode(source)))).std() > 5, "not an empty picture"
+            online = name[0] in ("Puppet", "EntityExplorer", "Wardrobe")
+            assert ("play/index.html" in shown.data["text/html"]) == online
+
+
+def test_every_picture_of_the_gallery_has_its_own_caption(tmp_path):
+    text = build.gallery(tmp_path)
+    sections = re.findall(r"## (.*)\n\n(.+)\n\n!\[.*\]\((.*)\)", text)
+    files = {file.name for file in (ROOT / "figures").glob("*.*") if file.suffix in (".png", ".webp")}
+    assert {file for _, _, file in sections} == files == {file.name for file in tmp_path.iterdir()}
+    assert len({says for _, says, _ in sections}) == len(files), "a film is no still"
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(tmp_path):
+    """The site replaces only an earlier site, and nothing beside it."""
+    mine = tmp_path / "public" / "thesis.txt"
+    beside = tmp_path / "public-sources" / "thesis.tex"
+    for file in (mine, beside):
+        file.parent.mkdir()
+        file.write_text("three years")
+    command = [sys.executable, "site/build.py", "--out", str(mine.parent)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and str(mine.parent) in done.stderr and "Traceback" not in done.stderr
+    assert mine.is_file() and beside.is_file()
 
 
 def test_links_lead_somewhere(site):

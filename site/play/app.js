@@ -1,96 +1,127 @@
 // The page: what the visitor chose, what is drawn from it, and the controls.
 
 import { column, destinations, heat, painted, sources } from "./maps.js";
-import { Model, amounts, fuse } from "./model.js";
+import { Model, amounts, fuse, json } from "./model.js";
 import { poseMap } from "./pose.js";
 import { Puppet } from "./puppet.js";
 
 const $ = (id) => document.getElementById(id);
 const HEAT = [255, 64, 0];
 const INVITATION = $("probe").textContent;
+const RUNNING = "Running in your browser. Nothing leaves this page.";
 
-let model, folder, about, puppet; // the network, where it is, and its people
-let state; // {person, donor, pose, turn, offsets, sliders}: all that the picture depends on
-let past = []; // earlier poses, for "undo"
-let photos, appearances, truths; // pictures as tensors; extracted textures and sprites, kept when first needed
+// {name, model, about, photos, appearances, truths}: a network and its people, which belong together. Photos are
+// ImageData; extracted textures and sprites are kept when first needed.
+let network, latest; // the one that is shown, and the promise of the one that was chosen last
+let puppet;
+let state; // {person, donor, pose, turn, offsets, sliders}: all that the picture depends on, besides the network
+let past = []; // earlier states, for "undo"
+let lasting = null; // the gesture that goes on: all its changes are one step of undo
 let shown; // what was drawn last: {distribution, weights, a, b}
 let probe = null; // {where: "photo" | "generated", x, y} in 0..1
+const trouble = { loading: "", drawing: "" };
+
+/** Say whether all is well. */
+function say(news) {
+  Object.assign(trouble, news);
+  const text = trouble.loading || trouble.drawing || RUNNING;
+  if ($("status").textContent !== text) $("status").textContent = text; // a screen reader says it once
+}
 
 // ------------------------------------------------------------------------------------------------- pictures and people
 
-async function picture(name) {
+async function picture(file) {
   const image = new Image();
-  image.src = `${folder}/${name}`;
-  await image.decode();
+  image.src = file;
+  await image.decode().catch(() => {
+    throw new Error(`${file} is missing, or is no picture`);
+  });
   return image;
 }
 
 /** Cut one picture out of a sprite. -> ImageData */
-function tile(sprite, column, row = 0) {
-  const pen = new OffscreenCanvas(model.width, model.height).getContext("2d", { willReadFrequently: true });
-  pen.drawImage(sprite, -column * model.width, -row * model.height);
-  return pen.getImageData(0, 0, model.width, model.height);
+function tile(sprite, { width, height }, column, row = 0) {
+  const pen = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  pen.drawImage(sprite, -column * width, -row * height);
+  return pen.getImageData(0, 0, width, height);
 }
 
 /** Bytes of a picture, h w RGBA -> a tensor's data, 3 h w in -1..1 */
-function toTensor({ data }) {
-  const size = model.height * model.width;
+function toTensor({ data, width, height }) {
+  const size = height * width;
   return Float32Array.from({ length: 3 * size }, (_, i) => data[4 * (i % size) + Math.floor(i / size)] / 127.5 - 1);
 }
 
 /** The inverse of `toTensor`. */
 function toPixels(tensor) {
-  const size = model.height * model.width;
+  const size = tensor.length / 3;
   const pixels = new Uint8ClampedArray(4 * size).fill(255);
   for (let i = 0; i < size; i++) for (let c = 0; c < 3; c++) pixels[4 * i + c] = (tensor[c * size + i] + 1) * 127.5;
   return pixels;
 }
 
-function paint(canvas, pixels, height = model.height, width = model.width) {
+function paint(canvas, pixels, height = network.model.height, width = network.model.width) {
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
   canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
 }
 
-async function appearance(person) {
+async function appearance({ appearances, model, photos }, person) {
   return (appearances[person] ??= await model.extract(toTensor(photos[person])));
 }
 
 // ------------------------------------------------------------------------------------------------------------- the pose
 
-/** The key points of the chosen pose, with what the visitor dragged. A dragged joint turns with the body. */
+/**
+ * The key points of the chosen pose, with what the visitor dragged. A dragged joint turns with the body.
+ * A joint outside the picture counts as missing, as it did in training.
+ */
 function currentPose() {
+  const { about, model } = network;
   const { keypoints, visible } = about.people[state.person].poses[state.pose][state.turn];
   const angle = (2 * Math.PI * state.turn) / about.turns;
   const moved = keypoints.map(([x, y], joint) => {
     const [dx, dy, dz] = state.offsets[joint];
     return [x + Math.cos(angle) * dx + Math.sin(angle) * dz, y + dy];
   });
-  return { keypoints: moved, visible: visible.map(Boolean) };
+  const inside = (value, size) => value > -0.5 && value < size - 0.5; // integers are the centres of pixels
+  const seen = moved.map(([x, y], joint) => visible[joint] && inside(x, model.width) && inside(y, model.height));
+  return { keypoints: moved, visible: seen.map(Boolean) };
 }
 
+/** Move joints by dx, dy pixels, as far as the first of them stays in the picture; hidden ones go with the body, too. */
 function move(joints, dx, dy) {
+  const { about, model } = network;
   const angle = (2 * Math.PI * state.turn) / about.turns;
-  const { keypoints, visible } = currentPose();
-  const [x, y] = keypoints[joints[0]];
+  const [x, y] = currentPose().keypoints[joints[0]];
   dx = Math.min(Math.max(x + dx, 0), model.width - 1) - x;
   dy = Math.min(Math.max(y + dy, 0), model.height - 1) - y;
-  for (const joint of joints.filter((j) => visible[j])) {
-    const [ox, oy, oz] = state.offsets[joint];
-    state.offsets[joint] = [ox + Math.cos(angle) * dx, oy + dy, oz + Math.sin(angle) * dx];
-  }
-  redraw();
+  change(() => {
+    for (const joint of joints) {
+      const [ox, oy, oz] = state.offsets[joint];
+      state.offsets[joint] = [ox + Math.cos(angle) * dx, oy + dy, oz + Math.sin(angle) * dx];
+    }
+  }, "joint");
 }
 
 const still = () => Array.from({ length: 18 }, () => [0, 0, 0]);
 const untouched = () => state.offsets.flat().every((value) => value === 0);
 
-function remember() {
-  past.push(JSON.stringify([state.pose, state.turn, state.offsets]));
+/** Change the state by a function, as one step of undo, or as part of the gesture that goes on. */
+function change(act, gesture = null) {
+  const before = JSON.stringify(state);
+  act();
+  if (JSON.stringify(state) === before) return;
+  if (!gesture || gesture !== lasting) past.push(before);
+  lasting = gesture;
+  redraw();
 }
+
+const finish = () => (lasting = null);
 
 function undo() {
   if (!past.length) return;
-  [state.pose, state.turn, state.offsets] = JSON.parse(past.pop());
+  state = JSON.parse(past.pop());
+  finish();
   redraw();
 }
 
@@ -109,33 +140,38 @@ function redraw() {
 async function loop() {
   while (wanted) {
     wanted = false;
-    await draw();
+    try {
+      await draw();
+      say({ drawing: "" });
+    } catch (error) {
+      say({ drawing: `Something could not be drawn (${error.message}). The next change tries again.` });
+    }
   }
   busy = false;
 }
 
 async function draw() {
+  const drawn = network; // another one may come while this one works
+  const { model, about } = drawn;
+  const { person, donor, sliders } = state;
   const { keypoints, visible } = currentPose();
   puppet.show(keypoints, visible);
-  const [a, b] = [await appearance(state.person), await appearance(state.donor)];
-  const people = [state.person, state.donor].map((i) => about.people[i]);
-  const weights = amounts(people[0].purity, people[1].purity, state.sliders);
+  controls();
+  const weights = amounts(about.people[person].purity, about.people[donor].purity, sliders);
   const pose = poseMap(keypoints, visible, model, model.fine_pose);
+  const [a, b] = [await appearance(drawn, person), await appearance(drawn, donor)];
   const { image, distribution } = await model.render(pose, fuse(a, b, weights));
+  if (drawn !== network) return;
   paint($("generated").querySelector(".pixels"), toPixels(image));
   shown = { distribution, weights, a, b, image };
   performance.mark("picture");
   showMaps();
-  controls();
   await showTruth();
-}
-
-async function sprite(name) {
-  return (truths[name] ??= await picture(name));
 }
 
 /** The ground truth, where it was rendered: of a pose as it is, or of one item borrowed by somebody who stands. */
 async function showTruth() {
+  const { name, model, about, truths } = network;
   const set = Object.values(state.sliders).filter((value) => value > 0);
   const number = String(state.person).padStart(2, "0");
   const borrowing = set.length && state.donor !== state.person;
@@ -148,13 +184,19 @@ async function showTruth() {
   } else unknown = "Unknown for this mixture: choose “stand”, turn 0, and move one slider to 100 %.";
   const canvas = $("truth").querySelector("canvas");
   $("unknown").textContent = unknown;
-  canvas.hidden = !found;
-  if (found) paint(canvas, tile(await sprite(found[0]), found[1], found[2]).data);
+  canvas.hidden = true;
+  if (!found) return;
+  const [file, column, row] = found;
+  const sprite = (truths[file] ??= await picture(`${name}/${file}`));
+  if (truths !== network.truths) return;
+  paint(canvas, tile(sprite, model, column, row).data);
+  canvas.hidden = false;
 }
 
 /** The picture of the shares, and what belongs to the spot that the visitor points at. */
 function showMaps() {
   const o = Number($("operation").value);
+  const { about } = network;
   const distribution = shown.distribution[o];
   const [, , h, w] = distribution.dims;
   paint($("entities").querySelector("canvas"), painted(distribution, about.texture_colours[o]), h, w);
@@ -162,32 +204,39 @@ function showMaps() {
     const canvas = $(id).querySelector(".heat");
     canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   }
+  for (const id of ["photo", "generated"]) $(id).querySelector(".spot").hidden = probe?.where !== id;
   $("bars").replaceChildren();
   if (!probe) {
     $("probe").textContent = INVITATION;
     return;
   }
 
-  const position = Math.floor(probe.y * h) * w + Math.floor(probe.x * w);
+  const [down, across] = [Math.floor(probe.y * h), Math.floor(probe.x * w)];
+  const position = down * w + across;
+  Object.assign($(probe.where).querySelector(".spot").style, {
+    left: `${(100 * across) / w}%`, top: `${(100 * down) / h}%`, width: `${100 / w}%`, height: `${100 / h}%`,
+  });
   const [mine, theirs] = [shown.weights[o].map((amount) => 1 - amount), shown.weights[o]];
   const layer = (id, map) => paint($(id).querySelector(".heat"), heat(map, HEAT), h, w);
-  let shares;
+  let shares, says;
   if (probe.where === "generated") {
     layer("photo", sources(distribution, shown.a.extraction[o], position, mine));
     if (theirs.some((amount) => amount > 0)) layer("donor", sources(distribution, shown.b.extraction[o], position, theirs));
     shares = column(distribution, position);
-    $("probe").textContent = "This spot is painted with these textures. In the photo, you see where they were taken from.";
+    says = "This spot is painted with these textures. In the photo, you see where they were taken from.";
   } else {
     layer("generated", destinations(distribution, shown.a.extraction[o], position, mine));
     shares = column(shown.a.extraction[o], position);
     const sum = shares.reduce((a, b) => a + b);
     shares = shares.map((share) => share / sum);
-    $("probe").textContent = "These textures look at this spot of the photo. In the large picture, you see where they go.";
+    says = "These textures look at this spot of the photo. In the large picture, you see where they go.";
   }
+  $("probe").textContent = `Row ${down}, column ${across}. ${says}`;
   bars(shares, o);
 }
 
 function bars(shares, o) {
+  const { about } = network;
   const largest = shares.map((share, k) => [share, k]).sort((a, b) => b[0] - a[0]).slice(0, 3);
   for (const [share, k] of largest) {
     const [row, text, bar] = ["li", "span", "i"].map((kind) => document.createElement(kind));
@@ -203,6 +252,9 @@ function bars(shares, o) {
 
 /** Let every control say what the state is. */
 function controls() {
+  const { about, photos } = network;
+  paint($("photo").querySelector(".pixels"), photos[state.person].data);
+  paint($("donor").querySelector(".pixels"), photos[state.donor].data);
   for (const button of $("poses").children) button.setAttribute("aria-pressed", button.value === state.pose && untouched());
   for (const [id, chosen] of [["people", state.person], ["donors", state.donor]]) {
     [...$(id).children].forEach((button, i) => {
@@ -219,20 +271,10 @@ function controls() {
   }
 }
 
-function choosePerson(i) {
-  state.person = i;
-  paint($("photo").querySelector(".pixels"), photos[i].data);
-  redraw();
-}
-
-function chooseDonor(i) {
-  state.donor = i;
-  paint($("donor").querySelector(".pixels"), photos[i].data);
-  redraw();
-}
-
-/** A row of small pictures, one of which is chosen; arrow keys go from one to the next. */
-function gallery(element, choose) {
+/** A row of small pictures, one of which is the `person` or the `donor`; arrow keys go from one to the next. */
+function gallery(element, who) {
+  const { about, photos } = network;
+  const choose = (i) => change(() => (state[who] = i));
   element.replaceChildren(...about.people.map((person, i) => {
     const button = document.createElement("button");
     const canvas = document.createElement("canvas");
@@ -283,36 +325,52 @@ function slider(item) {
   const label = document.createElement("label");
   label.className = "slider";
   label.innerHTML = `${item} <input type="range" name="${item}" min="0" max="100" value="0"><output></output>`;
-  label.querySelector("input").oninput = (event) => {
-    state.sliders[item] = event.target.value / 100;
-    redraw();
-  };
+  const input = label.querySelector("input");
+  input.oninput = () => change(() => (state.sliders[item] = input.value / 100), item);
+  input.onchange = finish;
   return label;
 }
 
-/** Load a network and its people, and set up all that depends on them. */
+async function load(name) {
+  const [model, about, sheet] = await Promise.all([
+    Model.load(name), json(`${name}/people.json`), picture(`${name}/photos.png`),
+  ]);
+  return { name, model, about, photos: about.people.map((_, i) => tile(sheet, model, i)), appearances: {}, truths: {} };
+}
+
+/** Load a network and show it. What was shown before goes on until all of the new one is there, or if it fails. */
 async function open(name) {
-  folder = name;
-  [model, about] = await Promise.all([Model.load(name), fetch(`${name}/people.json`).then((answer) => answer.json())]);
-  const sheet = await picture("photos.png");
-  photos = about.people.map((_, i) => tile(sheet, i));
-  [appearances, truths, past] = [{}, {}, []];
+  const mine = (latest = load(name));
+  say({ loading: `Loading the network ${name} …` });
+  try {
+    const loaded = await mine;
+    if (mine !== latest) return; // another one was chosen meanwhile
+    show(loaded);
+    say({ loading: "" });
+  } catch (error) {
+    if (mine !== latest) return;
+    say({ loading: `This browser cannot run the network ${name} (${error.message}).` });
+    if (network) $("model").value = network.name;
+  }
+}
+
+/** Set up all that depends on the network. */
+function show(loaded) {
+  network = loaded;
+  const { model, about } = network;
+  [past, shown, probe] = [[], undefined, null];
+  finish();
   state ??= {
-    person: 2, donor: 3, pose: "stand", turn: 0, offsets: still(),
-    sliders: Object.fromEntries(about.items.map((item) => [item, 0])),
+    person: 2, donor: 3, pose: "stand", turn: 0, sliders: Object.fromEntries(about.items.map((item) => [item, 0])),
   };
   state.offsets = still();
-  puppet = new Puppet($("puppet"), model, remember, move);
-  gallery($("people"), choosePerson);
-  gallery($("donors"), chooseDonor);
+  puppet = new Puppet($("puppet"), model, finish, move);
+  gallery($("people"), "person");
+  gallery($("donors"), "donor");
   $("turn").max = about.turns - 1;
   $("poses").replaceChildren(...about.poses.map((pose) => {
     const button = Object.assign(document.createElement("button"), { type: "button", value: pose, textContent: pose });
-    button.onclick = () => {
-      remember();
-      Object.assign(state, { pose, turn: 0, offsets: still() });
-      redraw();
-    };
+    button.onclick = () => change(() => Object.assign(state, { pose, turn: 0, offsets: still() }));
     return button;
   }));
   $("sliders").replaceChildren(...about.items.map(slider));
@@ -327,28 +385,23 @@ async function open(name) {
     return entry;
   }));
   $("rule").textContent = about.rule;
-  choosePerson(state.person);
-  chooseDonor(state.donor);
+  document.querySelector(".columns").inert = false;
+  redraw();
 }
 
 async function start() {
-  const names = await (await fetch("models.json")).json();
+  const names = await json("models.json");
   $("model").replaceChildren(...names.map((name, i) => new Option(i ? `${name}, finer and slower` : name, name)));
   $("models").hidden = names.length < 2;
   $("model").onchange = () => open($("model").value);
-  $("operation").onchange = showMaps;
-  $("turn").oninput = (event) => {
-    state.turn = Number(event.target.value);
-    redraw();
-  };
-  $("turn").onpointerdown = remember;
+  $("operation").onchange = () => shown && showMaps();
+  $("turn").oninput = () => change(() => (state.turn = Number($("turn").value)), "turn");
+  $("turn").onchange = finish;
   $("undo").onclick = undo;
-  $("reset").onclick = () => {
-    remember();
+  $("reset").onclick = () => change(() => {
     Object.assign(state, { pose: "stand", turn: 0, offsets: still() });
-    for (const item of about.items) state.sliders[item] = 0;
-    redraw();
-  };
+    for (const item of network.about.items) state.sliders[item] = 0;
+  });
   $("joints").onchange = (event) => $("puppet").classList.toggle("hidden", !event.target.checked);
   document.onkeydown = (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key === "z") {
@@ -359,10 +412,10 @@ async function start() {
   probing("photo");
   probing("generated");
   await open(names[0]);
-  $("status").textContent = "Running in your browser. Nothing leaves this page.";
+  $("model").disabled = false; // not before: onnxruntime starts once, with the first network
 }
 
 /** For the tests: what is shown now. */
-export const current = () => ({ state, shown, pose: currentPose(), model });
+export const current = () => ({ state, shown, pose: currentPose(), model: network.model });
 
-start().catch((error) => ($("status").textContent = `This browser cannot run the network (${error.message}).`));
+start().catch((error) => ($("status").textContent = `This page cannot start (${error.message}).`));

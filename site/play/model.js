@@ -6,10 +6,17 @@ ort.env.wasm.wasmPaths = new URL("./vendor/", import.meta.url).href;
 ort.env.wasm.numThreads = 1; // more would need headers that a plain file server does not send
 ort.env.wasm.proxy = true; // in a worker, so that the page can paint one picture while the next is computed
 
+/** Fetch a JSON file. Throws an Error that names the file if it is missing. */
+export async function json(file) {
+  const answer = await fetch(file);
+  if (!answer.ok) throw new Error(`${file}: ${answer.status} ${answer.statusText}`);
+  return answer.json();
+}
+
 export class Model {
   /** Load the model in a folder: model.json, extract.onnx, render.onnx. */
   static async load(folder) {
-    const about = await (await fetch(`${folder}/model.json`)).json();
+    const about = await json(`${folder}/model.json`);
     const graph = (name) => ort.InferenceSession.create(`${folder}/${about.graphs[name].file}`);
     const model = new Model();
     Object.assign(model, about, { extractor: await graph("extract"), renderer: await graph("render") });

@@ -16,7 +16,7 @@ export class Puppet {
   /**
    * svg      the element to draw into
    * size     {height, width} of the picture
-   * grabbed  called before a joint moves for the first time
+   * grabbed  called when a drag begins, or a key goes down
    * moved    called with (joints, dx, dy) in pixels of the picture, for each step of a drag
    */
   constructor(svg, { height, width }, grabbed, moved) {
