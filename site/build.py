@@ -1,20 +1,25 @@
 """Build the site: the course as a book, and the page Play. Nothing that is served asks another server for anything.
 
     python site/build.py                 into build/site; then: python -m http.server -d build/site
-    python site/build.py --out FOLDER
+    python site/build.py --out FOLDER    a new or an empty folder, or an earlier site, which is replaced
 
 Two libraries come from npm, in the versions below, and are kept in build/npm: MathJax for formulas, and
 onnxruntime-web, which runs the model in the browser. Notebooks are shown with their committed outputs.
 """
 
 import argparse
+import base64
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
+from html import escape
 from pathlib import Path
+
+import numpy as np
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -29,7 +34,7 @@ MODELS = ("people-64", "people-128")  # those that the page Play offers, if they
 FOLDED = {"source_hidden": "hide-input", "outputs_hidden": "hide-output"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PLAY = '<p class="live"><b>Live.</b> <a href="../play/index.html">Try this in your browser on the page Play</a>.</p>'
-PANEL = '<p class="live">In a running notebook, sliders move this figure.</p>'
+PANEL = '<p class="live">In a running notebook, this figure has controls, which draw it anew.</p>'
 
 
 def vendor(package: str, files: tuple[str, ...], out: Path) -> None:
@@ -69,11 +74,11 @@ def play(out: Path) -> None:
 
 
 def lesson(path: Path, out: Path) -> None:
-    """Write a notebook as a page of the book: proofs folded, local links followed to GitHub, widgets replaced."""
+    """Write a notebook as a page of the book: proofs folded, local links followed to GitHub, widgets as pictures."""
     import nbformat
 
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata.pop("widgets", None)
+    widgets = notebook.metadata.pop("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             badge = r"\[!\[Open In Colab\]\([^)]*\)\]\(([^)]*)\)"  # its picture lies on another server
@@ -82,12 +87,39 @@ def lesson(path: Path, out: Path) -> None:
         hidden = cell.metadata.get("jupyter", {})
         tags = [tag for name, tag in FOLDED.items() if hidden.get(name)]
         cell.metadata["tags"] = [*cell.metadata.get("tags", []), *tags]
-        live = PLAY if re.search("PoseEditor|Wardrobe", cell.source) else PANEL
-        cell.outputs = [
-            nbformat.v4.new_output("display_data", {"text/html": live}) if WIDGET in output.get("data", {}) else output
-            for output in cell.outputs
-        ]
+        for output in cell.outputs:
+            shown = output.get("data", {}).pop(WIDGET, None)
+            if shown and (figures := stills(widgets, shown["model_id"])):
+                live = PLAY if re.search("Puppet|Wardrobe|EntityExplorer", output.data["text/plain"]) else PANEL
+                output.data = {"text/html": f'<div class="stills">{figures}</div>{live}'}
     nbformat.write(notebook, out / path.name)
+
+
+def stills(widgets: dict, name: str, title: str = "") -> str:
+    """Every picture in a saved widget, as HTML; "" if there is none, as in a bar of progress.
+
+    widgets  name -> model_name, state and buffers, as in the metadata of a notebook
+    title    what stands above the widget
+    """
+    from nted_lite.images import png
+
+    widget = widgets[name.removeprefix("IPY_MODEL_")]
+    state, children = widget["state"], widget["state"].get("children", [])
+    data = {b["path"][0]: base64.b64decode(b["data"]) for b in widget.get("buffers", []) if len(b["path"]) == 1}
+    pictures = {title: data["value"]} if widget["model_name"] == "ImageModel" else {}
+    if "_anywidget_id" in state:  # its pictures are bytes, h w 3, which the browser enlarges
+        width, height = state.get("size") or state["about"]["size"]
+        for key in sorted(data, reverse=True):  # reference, then generated
+            pixels = np.frombuffer(data[key], np.uint8).reshape(height, width, 3)
+            pictures[key.removesuffix("_pixels")] = png(pixels.repeat(4, 0).repeat(4, 1))
+    text = ""
+    for caption, picture in pictures.items():
+        source, says = f"data:image/png;base64,{base64.b64encode(picture).decode()}", escape(caption)
+        image = f'<img src="{source}" alt="{says or "the figure as it starts"}">'
+        text += f"<figure><figcaption>{says}</figcaption>{image}</figure>"
+    labels = [widgets[child.removeprefix("IPY_MODEL_")] for child in children[:1]]
+    title = "".join(label["state"]["value"] for label in labels if label["model_name"] == "LabelModel")
+    return text + "".join(stills(widgets, child, title) for child in children)
 
 
 def linked(text: str, source: Path) -> str:
@@ -112,7 +144,7 @@ def pages(book: Path) -> None:
         lesson(path, book / "course")
     tree = "\n".join(f"course/{path.stem}" for path in lessons)
     start = (book / "index.md").read_text()
-    (book / "index.md").write_text(start.replace("LESSONS", tree).replace("HERO", picture("hero", book)))
+    (book / "index.md").write_text(start.replace("LESSONS", tree))
     (book / "gallery.md").write_text(gallery(book))
     (book / "models.md").write_text(models())
     results = (ROOT / "benchmarks" / "results.txt").read_text()
@@ -121,23 +153,18 @@ def pages(book: Path) -> None:
     (book / "api.md").write_text(api())
 
 
-def picture(name: str, book: Path) -> str:
-    """Copy a picture of figures/ into the book, moving if there is such a one. -> its file's name"""
-    file = next(f for f in (ROOT / "figures" / f"{name}.{kind}" for kind in ("webp", "gif", "png")) if f.is_file())
-    shutil.copy(file, book / file.name)
-    return file.name
-
-
 def gallery(book: Path) -> str:
-    """All pictures of figures/, with what their function says about them."""
+    """Copy all pictures of figures/ into the book. -> a page with what the function of each says about it"""
     import ast
 
     functions = ast.parse((ROOT / "figures" / "make.py").read_text()).body
     said = {node.name: ast.get_docstring(node) for node in functions if isinstance(node, ast.FunctionDef)}
     text = "# Gallery\n\nEvery picture is drawn by a function of `figures/make.py`; `make figures` draws them again.\n"
-    for name in sorted({file.stem for file in (ROOT / "figures").glob("*.*")} & said.keys()):
-        says = (said[name] or "").partition("\n")[0]
-        text += f"\n## {name}\n\n{says}\n\n![{name}]({picture(name, book)})\n"
+    for file in sorted(file for kind in ("png", "webp") for file in (ROOT / "figures").glob(f"*.{kind}")):
+        name = file.stem if file.suffix == ".png" else f"moving_{file.stem}"  # a film
+        says = said[name].partition("\n")[0]
+        shutil.copy(file, book / file.name)
+        text += f"\n## {name.replace('_', ' ')}\n\n{says}\n\n![{says}]({file.name})\n"
     return text
 
 
@@ -172,20 +199,24 @@ def api() -> str:
 
 
 def main() -> None:
-    """Build everything into a folder."""
+    """Build everything into a folder. Raises SystemExit if it holds anything but an earlier site."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "site")
     out = parser.parse_args().out.resolve()
+    if out.exists() and any(out.iterdir()) and not (out / "play" / "models.json").is_file():
+        sys.exit(f"site: {out} is not empty, and no earlier site; choose another folder with --out, or remove it")
     sys.path[:0] = [str(ROOT), str(HERE)]
-    shutil.rmtree(out, ignore_errors=True)
-    sources = out.parent / f"{out.name}-sources"
-    shutil.rmtree(sources, ignore_errors=True)
-    pages(sources)
-    vendor(*list(PACKAGES.items())[1], sources / "_static" / "vendor")
-    subprocess.run([sys.executable, "-m", "sphinx", "-q", "-b", "html", str(sources), str(out)], check=True, cwd=ROOT)
-    vendor(*list(PACKAGES.items())[0], out / "play" / "vendor")
-    play(out / "play")
-    shutil.rmtree(sources)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:  # an earlier site stays until the new one is complete
+        sources, made = Path(folder) / "sources", Path(folder) / "site"
+        pages(sources)
+        vendor(*list(PACKAGES.items())[1], sources / "_static" / "vendor")
+        sphinx = [sys.executable, "-m", "sphinx", "-q", "-b", "html", str(sources), str(made)]
+        subprocess.run(sphinx, check=True, cwd=ROOT)
+        vendor(*list(PACKAGES.items())[0], made / "play" / "vendor")
+        play(made / "play")
+        shutil.rmtree(out, ignore_errors=True)
+        made.rename(out)
     for unused in (".doctrees", "_sources"):
         shutil.rmtree(out / unused, ignore_errors=True)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())

@@ -14,31 +14,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange, repeat
 from PIL import Image
 from torch import Tensor
 
 from nted_lite import NTED, plotting
 from nted_lite.control import inside
+from nted_lite.entities import GROUPS
 from nted_lite.images import picture
 from nted_lite.people import ITEMS, PARTS, SPLITS, People, Poses, View, render, sample_people, sample_poses, swap
-from nted_lite.people.body import ARMS, LEGS
 from nted_lite.people.wardrobe import PATTERNS
+from nted_lite.widgets.stances import STANCES
 
 COUNT, TURNS = 12, 16
 RULE = (
     "You see twelve people of the test set, whom it never met in training: the first one with each pattern that a top "
     "can have, and then the first others, by their numbers."
 )
-PARTS_OF = {item: ("face", "arms", "legs") if item == "skin" else (item,) for item in ITEMS}
-"""The parts of a picture that each item of a person covers"""
-
-SIT = ((0.16, -0.35, 0.94), (0.02, -1.0, 0.05))  # directions of thigh and shin, as in LEGS
-STANCES = {
-    "stand": (ARMS[0], ARMS[0], LEGS[1][0], LEGS[1][1]), "walk": (ARMS[7], ARMS[8], LEGS[2][1], LEGS[2][0]),
-    "arms up": (ARMS[2], ARMS[2], LEGS[1][0], LEGS[1][1]), "sit": (ARMS[7], ARMS[7], SIT, SIT),
-}  # fmt: skip
-"""The presets: directions of right arm, left arm, right leg, left leg. Nobody in the training data sits."""
 
 
 def chosen() -> Tensor:
@@ -50,18 +43,16 @@ def chosen() -> Tensor:
 
 
 def stances(numbers: Tensor) -> dict[str, Poses]:
-    """The poses that the page offers, each for all people: the presets, and the pose of their second picture."""
+    """The poses that the page offers, each for all people: the STANCES, and the pose of their second picture."""
     own = sample_poses(SPLITS["test"], numbers, 1)
     plain = replace(
         own, yaw=torch.zeros_like(own.yaw), lean=torch.zeros_like(own.lean), head=torch.zeros_like(own.head),
         zoom=torch.ones_like(own.zoom), focus=torch.full_like(own.focus, 0.5), shift=torch.zeros_like(own.shift),
     )  # fmt: skip
-    mirror = torch.tensor([-1.0, 1.0, 1.0])
+    mirror = torch.tensor([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])[:, None]  # x outwards -> x to the left, of right, left
     found = {}
     for name, stance in STANCES.items():
-        right_arm, left_arm, right_leg, left_leg = (torch.tensor(bones) for bones in stance)
-        arms, legs = torch.stack([right_arm * mirror, left_arm]), torch.stack([right_leg * mirror, left_leg])
-        arms, legs = (bones / bones.norm(dim=-1, keepdim=True) for bones in (arms, legs))
+        arms, legs = (F.normalize(torch.tensor(sides) * mirror, dim=-1) for sides in stance)
         found[name] = replace(
             plain, arms=repeat(arms, "s j c -> b s j c", b=len(numbers)),
             legs=repeat(legs, "s j c -> b s j c", b=len(numbers)),
@@ -128,8 +119,8 @@ def purity(model: NTED, photo: Tensor, seen: View) -> dict[str, list[list[float]
     drawn = model.render(pose, textures.repeat(len(pose)))
     maps = [rearrange(d, "b k h w -> 1 k (b h) w") for d in drawn.distribution]
     found = {}
-    for item, parts in PARTS_OF.items():
-        mask = torch.isin(seen.parts, torch.tensor([PARTS.index(part) for part in parts]))
+    for item in ITEMS:
+        mask = torch.isin(seen.parts, torch.tensor([PARTS.index(part) for part in GROUPS[item]]))
         mask = rearrange(mask, "b h w -> 1 (b h) w")
         found[item] = [[round(share, 3) for share in inside(d, mask)[0].tolist()] for d in maps]
     return found
