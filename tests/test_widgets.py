@@ -490,6 +490,58 @@ def test_the_puppet_and_the_wardrobe_in_jupyterlab(run_in_browser, tmp_path):
     undo.click()
 
 
+@pytest.fixture
+def page_with(chromium):
+    """page_with(script): a page without Jupyter, in its dark colours, on which a widget was drawn into `root`."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    folder = Path(widgets.__file__).parent
+    dark = ":root { --jp-ui-font-color1: rgba(255, 255, 255, .87); --jp-layout-color2: #424242; }"
+    with playwright.sync_playwright() as started:
+        browser = chromium(started)
+
+        def draw(source, call):
+            page = browser.new_page()
+            code = re.sub(r"^export (default .*)?", "", (folder / source).read_text(), flags=re.M)
+            page.set_content(f"<style>{dark}{(folder / 'look.css').read_text()}</style><div class=nted></div>")
+            page.add_script_tag(content=f"{code}\nconst root = document.querySelector('.nted');\n{call}")
+            return page
+
+        yield draw
+        browser.close()
+
+
+STYLE = "(element, name) => getComputedStyle(element)[name]"
+
+
+@pytest.mark.browser
+def test_the_joint_that_has_the_focus_can_be_seen_in_the_dark(puppet, page_with):
+    about = json.dumps(puppet.about)
+    start = json.dumps({"joints": puppet.joints, "facing": puppet.facing})
+    pixels = "new Uint8Array(3 * 64 * 44)"
+    page = page_with("pose.js", f"puppet(root, {{...{about}, reference: {pixels}}}, {start}, async () => {pixels})")
+    dot = page.locator("circle").nth(4)
+    ring, width = dot.evaluate(STYLE, "stroke"), dot.evaluate(STYLE, "strokeWidth")
+    dot.focus()
+    light, dark = (np.array(re.findall(r"\d+", c)[:3], int) for c in (ring, dot.evaluate(STYLE, "stroke")))
+    assert np.abs(light - dark).max() > 100 and dot.evaluate(STYLE, "strokeWidth") != width
+    assert "Delete" in page.locator(".missing").inner_text(), "what a double click does is written somewhere"
+
+
+@pytest.mark.browser
+def test_a_pinned_texture_is_marked(explored, page_with):
+    _, explorer = explored
+    data = {name: getattr(explorer, name) for name in ("size", "parts", "operations")}
+    data |= {name: list(getattr(explorer, name)) for name in ("reference", "generated")}
+    data |= {name: [list(maps) for maps in getattr(explorer, name)] for name in ("extraction", "distribution")}
+    page = page_with("entities.js", f"explorer(root, {json.dumps(data)})")
+    button = page.locator(".entities button").first
+    colour = button.evaluate(STYLE, "borderTopColor")
+    assert colour == button.locator("i").evaluate(STYLE, "backgroundColor"), "the colour of its part"
+    button.click()
+    page.mouse.move(1, 1)
+    assert button.evaluate(STYLE, "borderTopColor") != colour
+
+
 EXPLORER = """
 import torch
 from nted_lite import NTED

@@ -140,7 +140,7 @@ export function explorer(root, data) {
       const dot = make("i", { style: `background:${colours[texture]}` });
       const button = make("button", {
         type: "button", "data-texture": texture, "aria-label": `texture ${texture}, ${names[texture]}`,
-        title: names[texture], style: `border-color:${colours[texture]}`,
+        title: names[texture], style: `--part:${colours[texture]}`,
       }, canvas, make("span", { class: "name" }, dot, String(texture)), make("span", { class: "share" }));
       for (const event of ["pointerenter", "focus"])
         button.addEventListener(event, () => pinned || show("texture", texture));

@@ -124,7 +124,7 @@ export function puppet(root, about, start, draw) {
     const absent = names.filter((_, joint) => !joints[joint][3]);
     if (missing.dataset.names !== absent.join()) {
       missing.dataset.names = absent.join();
-      missing.replaceChildren(absent.length ? "put back:" : "no joint is missing", ...absent.map((name) =>
+      missing.replaceChildren(absent.length ? "put back:" : "double-click a joint (or press Delete) to remove it", ...absent.map((name) =>
         button(name, () => {
           const joint = names.indexOf(name), back = copy(joints);
           back[joint] = [into(back[joint][0], width), into(back[joint][1], height), back[joint][2], 1];

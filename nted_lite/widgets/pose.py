@@ -30,9 +30,8 @@ class Puppet(anywidget.AnyWidget):
     `keypoints` can also be set from Python; `generated` is the image, 3 h w. A joint outside the picture counts as
     missing, as it did in training.
 
-    `pose.js` draws everything and knows nothing of Jupyter except in its last function: another page can import its
-    `puppet` and give it a function that renders. Without a kernel, joints, stances, turning and undo still work; only
-    the generated image stands still, and the widget says so.
+    `pose.js` draws everything and knows nothing of Jupyter except in its last function. Without a kernel, joints,
+    stances, turning and undo still work; only the generated image stands still, and the widget says so.
     """
 
     _esm = Path(__file__).with_name("pose.js")
@@ -45,7 +44,7 @@ class Puppet(anywidget.AnyWidget):
     answers = traitlets.Int().tag(sync=True)
     """how many images were generated; the browser asks for the next one when this grows"""
     about = traitlets.Dict().tag(sync=True)
-    """what never changes: size, names, limbs, colours, sides, stances, pitch, and the reference's pixels"""
+    """what never changes: size, names, limbs, colours, sides, stances and pitch"""
     reference_pixels = traitlets.Bytes().tag(sync=True)
 
     def __init__(self, model: NTED, reference: Tensor, keypoints: Tensor | Sequence):
