@@ -34,7 +34,7 @@ MODELS = ("people-64", "people-128")  # those that the page Play offers, if they
 FOLDED = {"source_hidden": "hide-input", "outputs_hidden": "hide-output"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PLAY = '<p class="live"><b>Live.</b> <a href="../play/index.html">Try this in your browser on the page Play</a>.</p>'
-PANEL = '<p class="live">In a running notebook, this figure has controls, which draw it anew.</p>'
+PANEL = '<p class="live">In a running notebook, this figure has controls.</p>'
 
 
 def vendor(package: str, files: tuple[str, ...], out: Path) -> None:
