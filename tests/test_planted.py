@@ -225,7 +225,7 @@ ERRORS = {
     "discriminator: neighbours grouped": (
         discriminator.minibatch_deviation, '"(g n) c h w -> g n c h w"', '"(n g) c h w -> g n c h w"',
         [golden_discriminator]),
-    "Gram matrix not divided": (losses.gram, " / (h * w * c)", "", [gram_ignores_the_size]),
+    "Gram matrix not divided": (losses.gram, " / math.sqrt(h * w * c)", "", [gram_ignores_the_size]),
     "R1: mean over the pixels": (
         losses.r1_penalty, '"sum").mean()', '"mean").mean()', [golden_discriminator, r1_of_a_linear_judge]),
     "R1: sum over the batch": (
