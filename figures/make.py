@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 
 from nted_lite import NTED, plotting
 from nted_lite.animation import enlarged, frames, write_film
-from nted_lite.control import wear
+from nted_lite.control import select_pure, wear
 from nted_lite.evaluation.people import held_out
 from nted_lite.features import people_parser
 from nted_lite.people import SPLITS, pairs, render, sample_people, walk
@@ -31,11 +32,15 @@ def shown_model() -> NTED:
 
 @torch.no_grad()
 def hero() -> Figure:
-    """The first four test people in another pose, and then also in the next person's top; one row each."""
+    """The first four test people in another pose, and then also in the next person's top; one row each.
+
+    A texture has to be purer than usual to be exchanged: less changes outside the top.
+    """
     model = largest_model()
     test = held_out(SHOWN[:4], model.config)
     generated = model(test.reference, test.pose).image
-    worn, _ = wear(model, people_parser(), test.reference, test.donor, test.pose, "top")
+    strict = partial(select_pure, purity=0.7)
+    worn, _ = wear(model, people_parser(), test.reference, test.donor, test.pose, "top", strict)
     columns = {
         "photo": test.reference, "pose": plotting.stick_figures(test.pose), "generated": generated,
         "ground truth": test.target, "top of": test.donor, "generated in it": worn.image, "ground truth ": test.swapped,
