@@ -38,7 +38,7 @@ def test_the_training_step_is_the_same_on_all_sides_and_reported_for_both_kinds(
 def test_people_are_timed_one_by_one_in_a_batch_and_at_larger_sizes():
     text = printed("people.py", "--people", "4", "--repeats", "1", "--threads", "1")
     assert re.search(r"^in one batch .* images/s +[\d.]+ x as fast$", text, re.M)
-    assert re.search(r"^256 x 176 .* images/s$", text, re.M)
+    assert re.search(r"^256 x 176 .* images/s  .of 1 people.$", text, re.M)
 
 
 def test_pose_maps_are_timed_against_opencv_at_three_sizes():
