@@ -328,6 +328,7 @@ def train(trainer: Trainer, out: Path, preview: Source) -> NTED:
     """
     config, accelerator, main = trainer.config, trainer.accelerator, trainer.accelerator.is_main_process
     check_folder(trainer, out)
+    trainer.folder = out.resolve()  # in every process, though only the main one saves
     index = torch.arange(6)
     views = preview(index, accelerator.device)
     shown = both_directions(index, views, trainer.generator.pose_map).of_pairs()
